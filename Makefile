@@ -1,0 +1,64 @@
+# Two commands for a stranger: `make demo` and `make test`. Everything else is here too.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+CLIP   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# --no-deps: the wheel's dependencies (numpy<2) are pytriton's; only its tritonserver is used
+$(BIN)/.local: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install -q -c constraints.txt -e '.[local]'
+	$(PIP) install -q -c constraints.txt --no-deps nvidia-pytriton
+	@touch $@
+
+$(BIN)/.test: $(BIN)/.local
+	$(PIP) install -q -c constraints.txt -e '.[local,export,test]'
+	@touch $@
+
+venv: $(BIN)/.local ## virtual environment with the local stack
+
+venv-test: $(BIN)/.test ## the same with everything tests and exporters need
+
+demo: venv ## one real job through every real server; CLIP=path for a clip of your own; result in out/
+	$(BIN)/python scripts/demo.py $(if $(CLIP),--clip '$(CLIP)')
+
+up: venv ## the local stack, until Ctrl-C
+	$(BIN)/framewire up
+
+test: check ## everything: lint, types, imports, generated code, all tests
+	$(BIN)/python -m pytest
+
+check: lint types imports drift ## the checks that need no server
+
+lint: venv-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: venv-test
+	$(BIN)/mypy
+
+imports: venv-test
+	$(BIN)/lint-imports
+
+drift: venv-test
+	$(BIN)/python scripts/generate_protos.py --check
+	$(BIN)/python -m exporters --check
+
+proto: venv-test ## generate code from proto/
+	$(BIN)/python scripts/generate_protos.py
+
+models: venv-test ## export the built-in models into triton_models/
+	$(BIN)/python -m exporters
+
+bench: venv-test ## speed and memory of a whole job beside the bare model loop; CLIP=path for a clip of your own
+	$(BIN)/python scripts/bench.py $(if $(CLIP),--clip '$(CLIP)')
+
+clean: ## remove what the commands above made
+	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache

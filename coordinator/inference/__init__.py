@@ -1,0 +1,1 @@
+"""Frames to a model and back: the `InferenceServer` seam and its Triton implementation."""

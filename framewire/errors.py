@@ -1,0 +1,147 @@
+"""Every error Framewire raises on purpose.
+
+    FramewireError              code, message, retryable
+    ├── InvalidRequest          what was asked cannot be done; asking again will not help
+    ├── NotFound                it does not exist, or not for you
+    ├── Conflict                it exists, but not in a state that allows this
+    ├── MediaError              the input's bytes are the problem
+    ├── StepError               a step cannot be applied to this input or by this model
+    ├── Unavailable             a server did not answer; retryable
+    ├── WorkerError             the machinery failed while a job ran
+    └── LocalError              this machine or this command line, not a server
+
+An error carries its policy (`retryable`) and a stable `code`; how codes look on a wire
+is decided at the edge (gateway/errors.py), nowhere else.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ErrorCode(enum.StrEnum):
+    """Stable codes a client can see. The comment behind a member is its documentation (docs/errors.md)."""
+
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"  # A field breaks its rule; the violations name it.
+    NOT_FOUND = "NOT_FOUND"  # No such address or method.
+    UNIMPLEMENTED = "UNIMPLEMENTED"  # The server does not know this method.
+    PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"  # The page token was not made by this list.  # noqa: S105 - a code, not a secret
+    IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"  # The key was used before with another request.
+    ASSET_NOT_FOUND = "ASSET_NOT_FOUND"  # No such asset in this workspace.
+    ASSET_NOT_READY = "ASSET_NOT_READY"  # The asset's upload is not complete.
+    ASSET_IN_USE = "ASSET_IN_USE"  # A job that has not ended needs the asset.
+    UPLOAD_MISSING = "UPLOAD_MISSING"  # Completed, but no bytes were sent.
+    UPLOAD_SIZE_MISMATCH = "UPLOAD_SIZE_MISMATCH"  # Another number of bytes arrived than was declared.
+    UPLOAD_HASH_MISMATCH = "UPLOAD_HASH_MISMATCH"  # Other bytes arrived than were declared.
+    JOB_NOT_FOUND = "JOB_NOT_FOUND"  # No such job in this workspace.
+    STEP_UNKNOWN = "STEP_UNKNOWN"  # No such step in the catalogue.
+    STEP_INVALID = "STEP_INVALID"  # The step's parameters do not fit the step, its model or the input.
+    MODEL_UNKNOWN = "MODEL_UNKNOWN"  # No worker serves a model of this name.
+    MEDIA_UNREADABLE = "MEDIA_UNREADABLE"  # The file is not media, or too broken to open.
+    MEDIA_NO_VIDEO = "MEDIA_NO_VIDEO"  # The file has no video track.
+    MEDIA_UNSUPPORTED_CODEC = "MEDIA_UNSUPPORTED_CODEC"  # The video codec cannot be decoded here.
+    MEDIA_TOO_LARGE = "MEDIA_TOO_LARGE"  # Picture size, length or file size is over the limit.
+    INFERENCE_FAILED = "INFERENCE_FAILED"  # The model server refused or failed a batch.
+    INFERENCE_UNAVAILABLE = "INFERENCE_UNAVAILABLE"  # The model server cannot be reached.
+    STORE_UNAVAILABLE = "STORE_UNAVAILABLE"  # The object store cannot be reached or failed.
+    OBJECT_NOT_FOUND = "OBJECT_NOT_FOUND"  # The bytes are no longer in the object store.
+    BUS_UNAVAILABLE = "BUS_UNAVAILABLE"  # NATS cannot be reached or refused a message.
+    DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"  # The database cannot be reached.
+    RUNNER_CRASHED = "RUNNER_CRASHED"  # The process that ran the job died.
+    ATTEMPTS_EXHAUSTED = "ATTEMPTS_EXHAUSTED"  # The last allowed attempt did not finish.
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"  # It took longer than allowed.
+    CANCELLED = "CANCELLED"  # Somebody asked for it to stop.
+    SERVER_UNREACHABLE = "SERVER_UNREACHABLE"  # No gateway answers at this address.
+    FILE_NOT_FOUND = "FILE_NOT_FOUND"  # No such file on this machine.
+    FILE_UNWRITABLE = "FILE_UNWRITABLE"  # The result cannot be written to this path.
+    STACK_NOT_RUNNING = "STACK_NOT_RUNNING"  # No local stack runs in this data folder.
+    STACK_ALREADY_RUNNING = "STACK_ALREADY_RUNNING"  # A local stack runs in this data folder.
+    STACK_START_FAILED = "STACK_START_FAILED"  # A server of the local stack did not come up.
+    TOOL_MISSING = "TOOL_MISSING"  # A program this machine needs is not installed.
+    CONFIG_INVALID = "CONFIG_INVALID"  # A setting is missing or makes no sense.
+    INTERNAL = "INTERNAL"  # A fault of Framewire's own; the request id finds it in the logs.
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One broken rule of a request: the field's path as in JSON (`steps[0].enhance.scale`) and what is wrong."""
+
+    field: str
+    description: str
+
+
+class FramewireError(Exception):
+    """Base of all errors raised on purpose.
+
+    `message` is one line for people and says what to do; `retryable` says whether the
+    same call may succeed later without anybody changing anything.
+    """
+
+    default_code: ErrorCode = ErrorCode.INTERNAL
+    retryable: bool = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: ErrorCode | None = None,
+        retryable: bool | None = None,
+        violations: Sequence[Violation] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code or self.default_code
+        self.violations = tuple(violations)
+        if retryable is not None:
+            self.retryable = retryable
+
+
+class InvalidRequest(FramewireError):
+    """What was asked cannot be done; asking again will not help."""
+
+    default_code = ErrorCode.INVALID_ARGUMENT
+
+
+class NotFound(FramewireError):
+    """It does not exist, or not for you."""
+
+    default_code = ErrorCode.NOT_FOUND
+
+
+class Conflict(FramewireError):
+    """It exists, but not in a state that allows this."""
+
+    default_code = ErrorCode.INVALID_ARGUMENT
+
+
+class MediaError(FramewireError):
+    """The input's bytes are the problem."""
+
+    default_code = ErrorCode.MEDIA_UNREADABLE
+
+
+class StepError(FramewireError):
+    """A step cannot be applied to this input or by this model."""
+
+    default_code = ErrorCode.STEP_INVALID
+
+
+class Unavailable(FramewireError):
+    """A server did not answer; the same call may succeed later."""
+
+    default_code = ErrorCode.INTERNAL
+    retryable = True
+
+
+class WorkerError(FramewireError):
+    """The machinery failed while a job ran."""
+
+    default_code = ErrorCode.RUNNER_CRASHED
+
+
+class LocalError(FramewireError):
+    """Something about this machine or this command line, not about a server."""
+
+    default_code = ErrorCode.CONFIG_INVALID

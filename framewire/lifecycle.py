@@ -1,0 +1,29 @@
+"""How a process tells whoever started it that it is ready, and how it learns that it should stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Mapping
+
+READY_FD = "FRAMEWIRE_READY_FD"
+
+
+def notify_ready(variables: Mapping[str, str], **facts: object) -> None:
+    """Write one line of JSON to the descriptor FRAMEWIRE_READY_FD names, and close it; nothing when there is none."""
+    descriptor = variables.get(READY_FD)
+    if descriptor:
+        with contextlib.suppress(BrokenPipeError), os.fdopen(int(descriptor), "w") as pipe:
+            pipe.write(json.dumps(facts) + "\n")
+
+
+def stop_event() -> asyncio.Event:
+    """An event of the running loop that SIGTERM and SIGINT set."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop

@@ -1,0 +1,17 @@
+"""The names of objects. Chosen by the server from ids alone, never from what a client calls a file."""
+
+from __future__ import annotations
+
+
+def upload_key(workspace_id: str, asset_id: str) -> str:
+    """Where a client's upload lies."""
+    return f"{workspace_id}/uploads/{asset_id}"
+
+
+def result_key(workspace_id: str, job_id: str, attempt: int, asset_id: str) -> str:
+    """Where an attempt puts its result.
+
+    The attempt is part of the name: a stale worker that comes back cannot overwrite the result of
+    the attempt that counts, whose event names the attempt.
+    """
+    return f"{workspace_id}/results/{job_id}/{attempt}/{asset_id}"
