@@ -1,0 +1,99 @@
+"""One NATS connection: errors in Framewire's words, requests the client library has no call for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from framewire.errors import ErrorCode, Unavailable
+
+TIMEOUT = 5.0
+"""Seconds one request to the servers may take."""
+
+_END_OF_BATCH = "204"
+_NOTHING_FOUND = "404"
+
+
+class Connection:
+    """A connected client, its JetStream context, and a sign for when it was lost and found again."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.js = client.jetstream(timeout=TIMEOUT)
+        self.reconnected = asyncio.Event()
+
+    async def on_reconnect(self) -> None:
+        """Wake everybody who waits for `reconnected`; those who come later wait for the next time."""
+        self.reconnected.set()
+        self.reconnected = asyncio.Event()
+
+    async def direct_get(self, stream: str, request: dict[str, Any]) -> Msg | None:
+        """One stored message, None when there is none. Served by any replica."""
+        with unavailable_as_typed():
+            message = await self.client.request(_direct(stream), json.dumps(request).encode(), timeout=TIMEOUT)
+        if status_of(message) == _NOTHING_FOUND:
+            return None
+        _refuse_status(message)
+        return message
+
+    async def direct_batch(self, stream: str, request: dict[str, Any]) -> AsyncIterator[Msg]:
+        """Stored messages up to the end of the batch that `request` asks for."""
+        inbox = self.client.new_inbox()
+        with unavailable_as_typed():
+            answers = await self.client.subscribe(inbox)
+        try:
+            with unavailable_as_typed():
+                await self.client.publish(_direct(stream), json.dumps(request).encode(), reply=inbox)
+            while True:
+                with unavailable_as_typed():
+                    message = await answers.next_msg(timeout=TIMEOUT)
+                if status_of(message) in {_END_OF_BATCH, _NOTHING_FOUND}:
+                    return
+                _refuse_status(message)
+                yield message
+        finally:
+            with contextlib.suppress(nats.errors.Error):
+                await answers.unsubscribe()
+
+
+def _direct(stream: str) -> str:
+    return f"$JS.API.DIRECT.GET.{stream}"
+
+
+def _refuse_status(message: Msg) -> None:
+    if status := status_of(message):
+        reason = (message.headers or {}).get("Description", "no reason given")
+        raise Unavailable(f"NATS answered {status}: {reason}", code=ErrorCode.BUS_UNAVAILABLE)
+
+
+def status_of(message: Msg) -> str:
+    """The status a server put on a message of its own, empty for messages that carry data."""
+    return str((message.headers or {}).get("Status", ""))
+
+
+def number_of(message: Msg) -> int:
+    """The stream sequence of a stored or republished message."""
+    return int((message.headers or {})["Nats-Sequence"])
+
+
+def number_before(message: Msg) -> int:
+    """The stream sequence of the message before it on the same subject, 0 for the first."""
+    return int((message.headers or {}).get("Nats-Last-Sequence", "0"))
+
+
+@contextlib.contextmanager
+def unavailable_as_typed() -> Iterator[None]:
+    """Turn what the client library raises when the servers do not answer into Unavailable (BUS_UNAVAILABLE)."""
+    try:
+        yield
+    except (nats.errors.Error, nats.js.errors.Error, TimeoutError, OSError) as error:
+        reason = str(error) or type(error).__name__
+        raise Unavailable(f"NATS did not answer: {reason}", code=ErrorCode.BUS_UNAVAILABLE) from error

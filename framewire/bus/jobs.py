@@ -1,0 +1,147 @@
+"""The queue of jobs on JetStream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Sequence
+
+import nats.errors
+from google.protobuf.message import DecodeError
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.js.errors import APIError
+
+from framewire.bus import streams
+from framewire.bus.connection import TIMEOUT, Connection, status_of, unavailable_as_typed
+from framewire.v1.step_pb2 import Lane
+from framewire.work.v1.work_pb2 import JobOrder
+
+log = logging.getLogger(__name__)
+
+_ALREADY_QUEUED = 10077
+_LOOK_AGAIN = 1.0
+"""Seconds between looks at the queue when nothing hints at a job: a redelivery makes no noise."""
+
+
+class NatsDelivery:
+    """A JetStream message with its order read."""
+
+    def __init__(self, message: Msg, order: JobOrder) -> None:
+        self._message = message
+        self.order = order
+
+    async def in_progress(self) -> None:
+        """Keep it for another ACK_WAIT."""
+        with unavailable_as_typed():
+            await self._message.in_progress()
+
+    async def ack(self) -> None:
+        """Remove it; the server has confirmed when this returns."""
+        with unavailable_as_typed(), contextlib.suppress(nats.errors.MsgAlreadyAckdError):
+            await self._message.ack_sync(timeout=TIMEOUT)
+
+    async def retry(self, delay: float) -> None:
+        """Give it back, to be handed out again after `delay` seconds."""
+        with unavailable_as_typed(), contextlib.suppress(nats.errors.MsgAlreadyAckdError):
+            await self._message.nak(delay=delay or None)
+
+
+class NatsJobQueue:
+    """Strict priorities: a pull asks each priority's consumer in turn and takes the first job there is.
+
+    New orders are heard as ordinary messages on the lane's subject, so that an idle worker does not
+    have to keep asking.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._hint = asyncio.Event()
+        self._listening: dict[Lane.ValueType, Subscription] = {}
+
+    async def publish(self, order: JobOrder) -> None:
+        """Queue a job; nothing changes while it is queued or held already."""
+        subject = streams.job_subject(order.lane, order.priority, order.job_id)
+        with unavailable_as_typed():
+            try:
+                await self._connection.js.publish(subject, order.SerializeToString(), stream=streams.JOBS)
+            except APIError as error:
+                if error.err_code != _ALREADY_QUEUED:
+                    raise
+
+    async def pull(self, lanes: Sequence[Lane.ValueType], *, wait: float) -> NatsDelivery | None:
+        """The first job of the highest priority in `lanes`, waiting up to `wait` seconds for one."""
+        await self._listen(lanes)
+        deadline = time.monotonic() + wait
+        while True:
+            self._hint.clear()
+            for priority in streams.PRIORITIES:
+                for lane in lanes:
+                    if delivery := await self._next(lane, priority):
+                        return delivery
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return None
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _LOOK_AGAIN)):
+                    await self._hint.wait()
+
+    async def remove(self, order: JobOrder) -> None:
+        """Take a job out of the queue."""
+        subject = streams.job_subject(order.lane, order.priority, order.job_id)
+        with unavailable_as_typed():
+            await self._connection.js.purge_stream(streams.JOBS, subject=subject)
+
+    async def bury(self, order: JobOrder, reason: str) -> None:
+        """Put a job that will never be done into the dead-letter stream."""
+        await self._bury(order.job_id, order.SerializeToString(), reason)
+
+    async def close(self) -> None:
+        """Stop listening. Idempotent."""
+        for subscription in self._listening.values():
+            with contextlib.suppress(nats.errors.Error):
+                await subscription.unsubscribe()
+        self._listening.clear()
+
+    async def _listen(self, lanes: Sequence[Lane.ValueType]) -> None:
+        for lane in lanes:
+            if lane not in self._listening:
+                with unavailable_as_typed():
+                    self._listening[lane] = await self._connection.client.subscribe(
+                        streams.lane_subject(lane), cb=self._on_hint
+                    )
+
+    async def _on_hint(self, _: Msg) -> None:
+        self._hint.set()
+
+    async def _next(self, lane: Lane.ValueType, priority: int) -> NatsDelivery | None:
+        consumer = streams.consumer_name(lane, priority)
+        with unavailable_as_typed():
+            message = await self._connection.client.request(
+                f"$JS.API.CONSUMER.MSG.NEXT.{streams.JOBS}.{consumer}",
+                json.dumps({"batch": 1, "no_wait": True}).encode(),
+                timeout=TIMEOUT,
+                old_style=True,  # a job arrives under its own subject, which the shared inbox would not recognise
+            )
+        if status_of(message):
+            return None
+        try:
+            return NatsDelivery(message, JobOrder.FromString(message.data))
+        except DecodeError:
+            await self._bury_unreadable(message)
+            return None
+
+    async def _bury_unreadable(self, message: Msg) -> None:
+        log.error("buried an order that cannot be read, from %s", message.subject)
+        await self._bury(message.subject.rsplit(".", 1)[-1], message.data, "the order cannot be read")
+        with unavailable_as_typed():
+            await message.ack_sync(timeout=TIMEOUT)
+
+    async def _bury(self, job_id: str, payload: bytes, reason: str) -> None:
+        with unavailable_as_typed():
+            await self._connection.js.publish(
+                streams.dead_subject(job_id), payload, headers={"Framewire-Reason": reason.replace("\n", " ")}
+            )

@@ -1,0 +1,97 @@
+"""The bus on NATS JetStream: `await NatsBus.connect(NatsSettings(url="nats://127.0.0.1:4222"))`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass, field
+
+import nats
+import nats.errors
+from nats.aio.client import Client
+
+from framewire.bus.boards import NatsCancellations, NatsWorkers
+from framewire.bus.connection import TIMEOUT, Connection, unavailable_as_typed
+from framewire.bus.events import NatsEventLog
+from framewire.bus.jobs import NatsJobQueue
+from framewire.bus.streams import StreamSettings, ensure_streams
+from framewire.errors import ErrorCode, Unavailable
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NatsSettings:
+    """Where NATS is and how to keep streams there."""
+
+    url: str
+    """One address or several, separated by commas."""
+    name: str = "framewire"
+    """What the server calls this connection."""
+    connect_timeout: float = 10.0
+    """Seconds to wait for the first connection; afterwards it is looked for again for ever."""
+    streams: StreamSettings = field(default_factory=StreamSettings)
+
+
+class NatsBus:
+    """All seams of the bus over one connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self.jobs = NatsJobQueue(connection)
+        self.events = NatsEventLog(connection)
+        self.cancellations = NatsCancellations(connection)
+        self.workers = NatsWorkers(connection)
+
+    @classmethod
+    async def connect(cls, settings: NatsSettings) -> NatsBus:
+        """Connect and make sure the streams exist. Raises Unavailable when no server answers in time."""
+        client = Client()
+        connection = Connection(client)
+        try:
+            async with asyncio.timeout(settings.connect_timeout):
+                await client.connect(
+                    servers=settings.url.split(","),
+                    name=settings.name,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=0.25,  # type: ignore[arg-type]  # declared int, used as seconds
+                    ping_interval=5,
+                    max_outstanding_pings=2,
+                    error_cb=_log_error,
+                    disconnected_cb=_log_disconnect,
+                    reconnected_cb=connection.on_reconnect,
+                )
+                with unavailable_as_typed():
+                    await ensure_streams(connection.js, settings.streams)
+        except BaseException as error:
+            with contextlib.suppress(Exception):
+                await client.close()
+            if isinstance(error, TimeoutError | OSError | nats.errors.Error):
+                raise Unavailable(
+                    f"no NATS server answers at {settings.url}", code=ErrorCode.BUS_UNAVAILABLE
+                ) from error
+            raise
+        return cls(connection)
+
+    async def ping(self) -> None:
+        """Raise Unavailable unless JetStream answers."""
+        with unavailable_as_typed():
+            await self._connection.js.account_info()
+
+    async def close(self) -> None:
+        """Flush and disconnect, within a bound. Idempotent."""
+        await self.jobs.close()
+        if self._connection.client.is_closed:
+            return
+        with contextlib.suppress(nats.errors.Error, TimeoutError):
+            await self._connection.client.flush(timeout=int(TIMEOUT))
+        await self._connection.client.close()
+
+
+async def _log_error(error: Exception) -> None:
+    log.warning("NATS: %s", error or type(error).__name__)
+
+
+async def _log_disconnect() -> None:
+    log.warning("NATS connection lost, looking for it again")

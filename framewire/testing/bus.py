@@ -1,0 +1,271 @@
+"""The bus in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from framewire.bus.interface import EventConflict
+from framewire.jobs.states import ends_job
+from framewire.v1.job_pb2 import Event
+from framewire.v1.step_pb2 import Lane
+from framewire.work.v1.work_pb2 import JobOrder, WorkerStatus
+
+
+class MemoryBus:
+    """Every seam of the bus within one event loop; nothing survives it."""
+
+    def __init__(self, *, ack_wait: float = 10.0) -> None:
+        self.jobs = MemoryJobQueue(ack_wait)
+        self.events = MemoryEventLog()
+        self.cancellations = MemoryCancellations()
+        self.workers = MemoryWorkers()
+
+    async def ping(self) -> None:
+        """Always there."""
+
+    async def close(self) -> None:
+        """Nothing to give back."""
+
+
+class _Changed:
+    """Wakes all who wait for the next change."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def notify(self) -> None:
+        self._event.set()
+        self._event = asyncio.Event()
+
+    async def wait(self, timeout: float | None = None) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._event.wait()
+
+
+@dataclass(order=True, slots=True)
+class _Queued:
+    priority: int
+    arrival: int
+    order: JobOrder = field(compare=False)
+    visible_from: float = field(default=0.0, compare=False)
+    holder: int = field(default=0, compare=False)
+
+
+class MemoryDelivery:
+    """A job held until `ack_wait` after the last sign of life."""
+
+    def __init__(self, queue: MemoryJobQueue, entry: _Queued) -> None:
+        self._queue = queue
+        self._entry = entry
+        self._token = entry.holder
+        self.order = JobOrder.FromString(entry.order.SerializeToString())
+
+    async def in_progress(self) -> None:
+        """Keep it."""
+        if self._holds():
+            self._entry.visible_from = time.monotonic() + self._queue.ack_wait
+
+    async def ack(self) -> None:
+        """Remove it."""
+        self._queue.discard(self._entry)
+
+    async def retry(self, delay: float) -> None:
+        """Give it back."""
+        if self._holds():
+            self._entry.visible_from = time.monotonic() + delay
+            self._queue.changed.notify()
+
+    def _holds(self) -> bool:
+        return self._entry.holder == self._token
+
+
+class MemoryJobQueue:
+    """A heap by priority and arrival. `buried` holds what was buried, with the reason."""
+
+    def __init__(self, ack_wait: float) -> None:
+        self.ack_wait = ack_wait
+        self.changed = _Changed()
+        self.buried: list[tuple[JobOrder, str]] = []
+        self._entries: list[_Queued] = []
+        self._arrivals = 0
+
+    async def publish(self, order: JobOrder) -> None:
+        """Queue a job unless it is queued or held."""
+        if any(entry.order.job_id == order.job_id for entry in self._entries):
+            return
+        self._arrivals += 1
+        kept = JobOrder.FromString(order.SerializeToString())
+        heapq.heappush(self._entries, _Queued(order.priority, self._arrivals, kept))
+        self.changed.notify()
+
+    async def pull(self, lanes: Sequence[Lane.ValueType], *, wait: float) -> MemoryDelivery | None:
+        """The first visible job of the highest priority."""
+        deadline = time.monotonic() + wait
+        while True:
+            now = time.monotonic()
+            waiting = [entry for entry in self._entries if entry.order.lane in lanes]
+            visible = [entry for entry in waiting if entry.visible_from <= now]
+            if visible:
+                entry = min(visible)
+                entry.visible_from = now + self.ack_wait
+                entry.holder += 1
+                return MemoryDelivery(self, entry)
+            if now >= deadline:
+                return None
+            soonest = min([entry.visible_from for entry in waiting], default=deadline)
+            await self.changed.wait(min(soonest, deadline) - now)
+
+    async def remove(self, order: JobOrder) -> None:
+        """Take a job out."""
+        for entry in [entry for entry in self._entries if entry.order.job_id == order.job_id]:
+            self.discard(entry)
+
+    async def bury(self, order: JobOrder, reason: str) -> None:
+        """Remember what will never be done."""
+        self.buried.append((order, reason))
+
+    def discard(self, entry: _Queued) -> None:
+        """Drop an entry; nothing happens when it is gone already."""
+        if entry in self._entries:
+            self._entries.remove(entry)
+            heapq.heapify(self._entries)
+
+
+class MemoryEventLog:
+    """One list of stored events; numbers are places in it, as in a stream."""
+
+    def __init__(self) -> None:
+        self._stored: list[bytes] = []
+        self._by_job: dict[str, list[int]] = defaultdict(list)
+        self._changed = _Changed()
+        self._positions: dict[str, int] = defaultdict(int)
+
+    async def append(self, event: Event, *, after: int) -> int:
+        """Append, fenced by the newest event's number."""
+        numbers = self._by_job[event.job_id]
+        newest = numbers[-1] if numbers else 0
+        if newest != after:
+            raise EventConflict(self._load(newest) if newest else None)
+        stored = Event()
+        stored.CopyFrom(event)
+        stored.number = len(self._stored) + 1
+        self._stored.append(stored.SerializeToString())
+        numbers.append(stored.number)
+        self._changed.notify()
+        return stored.number
+
+    async def last(self, job_id: str) -> Event | None:
+        """The newest event."""
+        numbers = self._by_job.get(job_id)
+        return self._load(numbers[-1]) if numbers else None
+
+    async def read(self, job_id: str, *, after: int = 0) -> AsyncIterator[Event]:
+        """Past and coming events."""
+        while True:
+            for number in [number for number in self._by_job.get(job_id, []) if number > after]:
+                event = self._load(number)
+                after = number
+                yield event
+                if ends_job(event):
+                    return
+            if not any(number > after for number in self._by_job.get(job_id, [])):
+                await self._changed.wait()
+
+    async def open_feed(self, name: str) -> MemoryEventFeed:
+        """All events for a reader that remembers."""
+        return MemoryEventFeed(self, name)
+
+    def _load(self, number: int) -> Event:
+        return Event.FromString(self._stored[number - 1])
+
+
+class MemoryReceived:
+    """An event of a feed."""
+
+    def __init__(self, event: Event, unacknowledged: set[int]) -> None:
+        self.event = event
+        self._unacknowledged = unacknowledged
+
+    async def ack(self) -> None:
+        """Done with it."""
+        self._unacknowledged.discard(self.event.number)
+
+
+class MemoryEventFeed:
+    """Hands out what this reader has not seen; opening it again repeats what was not acknowledged."""
+
+    def __init__(self, log: MemoryEventLog, name: str) -> None:
+        self._log = log
+        self._name = name
+        self._unacknowledged: set[int] = set()
+        self._next = log._positions[name] + 1  # one module, one memory
+
+    async def fetch(self, *, batch: int, wait: float) -> Sequence[MemoryReceived]:
+        """Up to `batch` events."""
+        if self._next > len(self._log._stored):
+            await self._log._changed.wait(wait)
+        numbers = range(self._next, min(self._next + batch, len(self._log._stored) + 1))
+        self._next += len(numbers)
+        self._unacknowledged.update(numbers)
+        return [MemoryReceived(self._log._load(number), self._unacknowledged) for number in numbers]
+
+    async def close(self) -> None:
+        """Remember the first event that was not acknowledged."""
+        self._log._positions[self._name] = min(self._unacknowledged, default=self._next) - 1
+
+
+class MemoryCancellations:
+    """A set."""
+
+    def __init__(self) -> None:
+        self._requested: list[str] = []
+        self._changed = _Changed()
+
+    async def request(self, job_id: str) -> None:
+        """Ask."""
+        self._requested.append(job_id)
+        self._changed.notify()
+
+    async def is_requested(self, job_id: str) -> bool:
+        """Whether somebody asked."""
+        return job_id in self._requested
+
+    async def watch(self) -> AsyncIterator[str]:
+        """Ids as they come."""
+        seen = len(self._requested)
+        while True:
+            for job_id in self._requested[seen:]:
+                seen += 1
+                yield job_id
+            if seen == len(self._requested):
+                await self._changed.wait()
+
+
+class MemoryWorkers:
+    """A dict; announcements age as on the real board."""
+
+    def __init__(self, age: float = 10.0) -> None:
+        self._age = age
+        self._workers: dict[str, tuple[float, WorkerStatus]] = {}
+
+    async def announce(self, status: WorkerStatus) -> None:
+        """Say that a worker lives."""
+        kept = WorkerStatus()
+        kept.CopyFrom(status)
+        self._workers[status.worker] = (time.monotonic(), kept)
+
+    async def withdraw(self, worker: str) -> None:
+        """Say that it is gone."""
+        self._workers.pop(worker, None)
+
+    async def live(self) -> Sequence[WorkerStatus]:
+        """Those that announced themselves lately."""
+        oldest = time.monotonic() - self._age
+        return [status for announced, status in self._workers.values() if announced >= oldest]

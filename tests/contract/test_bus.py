@@ -1,0 +1,261 @@
+"""What every bus guarantees: run on the fake and on a real NATS server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+
+import pytest
+
+from framewire.bus import Bus, EventConflict
+from framewire.bus.nats import NatsBus, NatsSettings
+from framewire.jobs.ids import new_job_id
+from framewire.testing.bus import MemoryBus
+from framewire.v1.job_pb2 import (
+    JOB_STATE_QUEUED,
+    JOB_STATE_RUNNING,
+    JOB_STATE_SUCCEEDED,
+    Event,
+    JobState,
+    Progress,
+    StatusChange,
+)
+from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU
+from framewire.work.v1.work_pb2 import JobOrder, WorkerStatus
+
+
+@pytest.fixture(params=["memory", "nats"])
+async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+    if request.param == "memory":
+        opened: Bus = MemoryBus()
+    else:
+        server = request.getfixturevalue("own_nats_server")
+        opened = await NatsBus.connect(NatsSettings(url=server.url))
+    yield opened
+    await opened.close()
+
+
+def order(priority: int = 1, lane: int = LANE_GPU, job_id: str = "") -> JobOrder:
+    return JobOrder(job_id=job_id or new_job_id(), priority=priority, lane=lane)
+
+
+def status(job_id: str, state: JobState.ValueType, attempt: int = 1) -> Event:
+    event = Event(job_id=job_id, attempt=attempt, status=StatusChange(state=state))
+    event.time.GetCurrentTime()
+    return event
+
+
+def progress(job_id: str, fraction: float) -> Event:
+    event = Event(job_id=job_id, attempt=1, progress=Progress(fraction=fraction))
+    event.time.GetCurrentTime()
+    return event
+
+
+async def take(events: AsyncIterator[Event], count: int) -> list[Event]:
+    async with asyncio.timeout(10):
+        return [await anext(events) for _ in range(count)]
+
+
+# the queue
+
+
+async def test_a_published_job_is_delivered_once_and_gone_after_its_ack(bus: Bus) -> None:
+    sent = order()
+    await bus.jobs.publish(sent)
+    delivery = await bus.jobs.pull([LANE_GPU], wait=5)
+    assert delivery is not None
+    assert delivery.order == sent
+    assert await bus.jobs.pull([LANE_GPU], wait=0) is None
+    await delivery.ack()
+    assert await bus.jobs.pull([LANE_GPU], wait=0) is None
+
+
+async def test_the_highest_priority_is_served_first_and_equals_in_order_of_arrival(bus: Bus) -> None:
+    sent = [order(priority) for priority in (2, 0, 1, 0)]
+    for each in sent:
+        await bus.jobs.publish(each)
+    pulled = []
+    for _ in sent:
+        delivery = await bus.jobs.pull([LANE_GPU], wait=1)
+        assert delivery is not None
+        pulled.append(delivery.order.job_id)
+    assert pulled == [sent[1].job_id, sent[3].job_id, sent[2].job_id, sent[0].job_id]
+
+
+async def test_a_worker_gets_jobs_of_its_lanes_only(bus: Bus) -> None:
+    for_cpu = order(lane=LANE_CPU)
+    await bus.jobs.publish(for_cpu)
+    assert await bus.jobs.pull([LANE_GPU], wait=0) is None
+    delivery = await bus.jobs.pull([LANE_GPU, LANE_CPU], wait=1)
+    assert delivery is not None
+    assert delivery.order.job_id == for_cpu.job_id
+
+
+async def test_publishing_a_queued_or_held_job_again_changes_nothing(bus: Bus) -> None:
+    sent = order()
+    await bus.jobs.publish(sent)
+    await bus.jobs.publish(sent)
+    delivery = await bus.jobs.pull([LANE_GPU], wait=1)
+    assert delivery is not None
+    await bus.jobs.publish(sent)
+    assert await bus.jobs.pull([LANE_GPU], wait=0) is None
+    await delivery.ack()
+    assert await bus.jobs.pull([LANE_GPU], wait=0) is None
+
+
+async def test_a_waiting_pull_is_woken_by_a_new_job(bus: Bus) -> None:
+    pull = asyncio.create_task(bus.jobs.pull([LANE_GPU], wait=10))
+    await asyncio.sleep(0)
+    sent = order()
+    await bus.jobs.publish(sent)
+    async with asyncio.timeout(3):
+        delivery = await pull
+    assert delivery is not None
+    assert delivery.order.job_id == sent.job_id
+
+
+async def test_a_job_given_back_comes_again_after_its_delay(bus: Bus) -> None:
+    await bus.jobs.publish(order())
+    delivery = await bus.jobs.pull([LANE_GPU], wait=1)
+    assert delivery is not None
+    await delivery.retry(0.3)
+    assert await bus.jobs.pull([LANE_GPU], wait=0) is None
+    again = await bus.jobs.pull([LANE_GPU], wait=5)
+    assert again is not None
+    assert again.order == delivery.order
+
+
+async def test_a_removed_job_is_never_delivered(bus: Bus) -> None:
+    sent, kept = order(), order()
+    await bus.jobs.publish(sent)
+    await bus.jobs.publish(kept)
+    await bus.jobs.remove(sent)
+    delivery = await bus.jobs.pull([LANE_GPU], wait=1)
+    assert delivery is not None
+    assert delivery.order.job_id == kept.job_id
+
+
+# the log
+
+
+async def test_events_are_numbered_upwards_and_read_back_in_order(bus: Bus) -> None:
+    job = new_job_id()
+    first = await bus.events.append(status(job, JOB_STATE_RUNNING), after=0)
+    second = await bus.events.append(progress(job, 0.5), after=first)
+    third = await bus.events.append(status(job, JOB_STATE_SUCCEEDED), after=second)
+    events = [event async for event in bus.events.read(job)]
+    assert [event.number for event in events] == [first, second, third]
+    assert first < second < third
+    assert [event.WhichOneof("kind") for event in events] == ["status", "progress", "status"]
+
+
+async def test_a_reader_sees_only_its_own_job_and_only_what_comes_after_a_number(bus: Bus) -> None:
+    job, other = new_job_id(), new_job_id()
+    first = await bus.events.append(progress(job, 0.1), after=0)
+    await bus.events.append(progress(other, 0.9), after=0)
+    second = await bus.events.append(status(job, JOB_STATE_SUCCEEDED), after=first)
+    assert [event.number async for event in bus.events.read(job, after=first)] == [second]
+
+
+async def test_a_reader_follows_events_to_come_and_ends_with_the_job(bus: Bus) -> None:
+    job = new_job_id()
+    number = await bus.events.append(status(job, JOB_STATE_RUNNING), after=0)
+    async with aclosing(bus.events.read(job)) as events:
+        await take(events, 1)
+        for fraction in (0.1, 0.2, 0.3):
+            number = await bus.events.append(progress(job, fraction), after=number)
+        assert [event.progress.fraction for event in await take(events, 3)] == [0.1, 0.2, 0.3]
+        await bus.events.append(status(job, JOB_STATE_SUCCEEDED), after=number)
+        (last,) = await take(events, 1)
+        assert last.status.state == JOB_STATE_SUCCEEDED
+        with pytest.raises(StopAsyncIteration):
+            await anext(events)
+
+
+async def test_two_readers_of_one_job_see_the_same_numbers(bus: Bus) -> None:
+    job, number = new_job_id(), 0
+
+    async def read() -> list[int]:
+        return [event.number async for event in bus.events.read(job)]
+
+    early = asyncio.create_task(read())
+    for step in range(600):  # more than one batch of history
+        number = await bus.events.append(progress(job, step / 600), after=number)
+    late = asyncio.create_task(read())
+    await bus.events.append(status(job, JOB_STATE_SUCCEEDED), after=number)
+    async with asyncio.timeout(15):
+        assert await early == await late
+    assert len(early.result()) == 601
+
+
+async def test_an_append_after_an_old_number_is_refused_and_shows_the_newest_event(bus: Bus) -> None:
+    job = new_job_id()
+    first = await bus.events.append(status(job, JOB_STATE_RUNNING, attempt=1), after=0)
+    second = await bus.events.append(status(job, JOB_STATE_RUNNING, attempt=2), after=first)
+    with pytest.raises(EventConflict) as refused:
+        await bus.events.append(status(job, JOB_STATE_SUCCEEDED, attempt=1), after=first)
+    assert refused.value.last is not None
+    assert (refused.value.last.number, refused.value.last.attempt) == (second, 2)
+
+
+async def test_of_many_concurrent_appends_exactly_one_wins(bus: Bus) -> None:
+    job = new_job_id()
+    tries = [bus.events.append(progress(job, fraction / 20), after=0) for fraction in range(20)]
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(result, int) for result in results) == 1
+    assert sum(isinstance(result, EventConflict) for result in results) == 19
+
+
+async def test_the_newest_event_is_known_and_there_is_none_before_the_first(bus: Bus) -> None:
+    job = new_job_id()
+    assert await bus.events.last(job) is None
+    number = await bus.events.append(status(job, JOB_STATE_QUEUED), after=0)
+    last = await bus.events.last(job)
+    assert last is not None
+    assert last.number == number
+    assert last.status.state == JOB_STATE_QUEUED
+
+
+async def test_a_feed_repeats_what_was_not_acknowledged_when_it_is_opened_again(bus: Bus) -> None:
+    job, numbers = new_job_id(), [0]
+    for fraction in (0.1, 0.2, 0.3):
+        numbers.append(await bus.events.append(progress(job, fraction), after=numbers[-1]))
+    feed = await bus.events.open_feed("recorder")
+    received = await feed.fetch(batch=10, wait=5)
+    assert [each.event.number for each in received] == numbers[1:]
+    for each in received:
+        await each.ack()
+    assert await feed.fetch(batch=10, wait=0.1) == []
+    numbers.append(await bus.events.append(progress(job, 0.4), after=numbers[-1]))
+    (new,) = await feed.fetch(batch=10, wait=5)
+    assert new.event.number == numbers[-1]
+    await new.ack()
+    await feed.close()
+
+
+# the boards
+
+
+async def test_a_requested_cancellation_is_known_and_seen_by_watchers(bus: Bus) -> None:
+    before, job = new_job_id(), new_job_id()
+    await bus.cancellations.request(before)
+    async with aclosing(bus.cancellations.watch()) as requests:
+        waiting = asyncio.create_task(anext(requests))
+        assert not await bus.cancellations.is_requested(job)
+        async with asyncio.timeout(5):
+            while not waiting.done():  # the watcher may not listen yet at the first request
+                await bus.cancellations.request(job)
+                await asyncio.wait({waiting}, timeout=0.1)
+        assert waiting.result() == job
+    assert await bus.cancellations.is_requested(job)
+    assert await bus.cancellations.is_requested(before)
+
+
+async def test_announced_workers_live_until_they_withdraw(bus: Bus) -> None:
+    await bus.workers.announce(WorkerStatus(worker="a.local", slots=3))
+    await bus.workers.announce(WorkerStatus(worker="b.local", slots=1))
+    await bus.workers.announce(WorkerStatus(worker="a.local", slots=2))
+    assert {(each.worker, each.slots) for each in await bus.workers.live()} == {("a.local", 2), ("b.local", 1)}
+    await bus.workers.withdraw("a.local")
+    assert [each.worker for each in await bus.workers.live()] == ["b.local"]

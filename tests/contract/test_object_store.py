@@ -1,0 +1,143 @@
+"""What every object store guarantees: run on the fake and on a real S3 endpoint."""
+
+from __future__ import annotations
+
+import filecmp
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from framewire.errors import ErrorCode, NotFound, Unavailable
+from framewire.storage import ObjectStore, PresignsUrls, SignedRequest
+from framewire.storage.s3 import S3ObjectStore, S3Settings, content_disposition
+from framewire.testing.storage import MemoryObjectStore
+
+Http = Callable[[SignedRequest, bytes], Awaitable[bytes]]
+
+
+@pytest.fixture(params=["memory", "s3"])
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[ObjectStore]:
+    if request.param == "memory":
+        opened: ObjectStore = MemoryObjectStore()
+    else:
+        server = request.getfixturevalue("s3_server")
+        opened = S3ObjectStore(server.settings(f"test-{secrets.token_hex(6)}"))
+        await opened.ensure_bucket()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def http(store: ObjectStore) -> Http:
+    """What a client does with a signed request; raises PermissionError when it is refused."""
+    if isinstance(store, MemoryObjectStore):
+        return store.request
+
+    async def request(signed: SignedRequest, body: bytes = b"") -> bytes:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(signed.method, signed.url, headers=signed.headers, data=body or None) as answer,
+        ):
+            if answer.status == 403:
+                raise PermissionError(signed.url)
+            answer.raise_for_status()
+            return await answer.read()
+
+    return request
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """3 MB of noise: more than one piece."""
+    path = tmp_path / "noise.bin"
+    path.write_bytes(secrets.token_bytes(3_000_000))
+    return path
+
+
+async def test_bytes_come_back_as_they_were_put(store: ObjectStore, file: Path, tmp_path: Path) -> None:
+    await store.put_file("w/uploads/a", file)
+    await store.get_file("w/uploads/a", tmp_path / "back.bin")
+    assert filecmp.cmp(tmp_path / "back.bin", file, shallow=False)
+    pieces = [piece async for piece in store.read("w/uploads/a")]
+    (tmp_path / "read.bin").write_bytes(b"".join(pieces))
+    assert filecmp.cmp(tmp_path / "read.bin", file, shallow=False)
+    assert len(pieces) > 1
+
+
+async def test_putting_again_replaces(store: ObjectStore, tmp_path: Path) -> None:
+    for text in ("first, longer", "second"):
+        (tmp_path / "text").write_text(text)
+        await store.put_file("k", tmp_path / "text")
+    assert b"".join([piece async for piece in store.read("k")]) == b"second"
+
+
+async def test_head_tells_the_size_and_none_for_what_is_not_there(store: ObjectStore, file: Path) -> None:
+    await store.put_file("k", file)
+    info = await store.head("k")
+    assert info is not None
+    assert info.size == 3_000_000
+    assert await store.head("missing") is None
+
+
+async def test_reading_what_is_not_there_is_a_typed_error_and_leaves_no_file(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    with pytest.raises(NotFound) as missing:
+        await store.get_file("missing", tmp_path / "nothing")
+    assert missing.value.code is ErrorCode.OBJECT_NOT_FOUND
+    assert not any(tmp_path.iterdir())
+    with pytest.raises(NotFound):
+        await anext(aiter(store.read("missing")))
+
+
+async def test_list_gives_what_lies_below_a_prefix_in_order(store: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"12")
+    for key in ("w/b/2", "w/a/1", "v/a/1"):
+        await store.put_file(key, tmp_path / "x")
+    assert [(each.key, each.size) async for each in store.list("w/")] == [("w/a/1", 2), ("w/b/2", 2)]
+
+
+async def test_deleting_twice_is_not_an_error(store: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"12")
+    await store.put_file("k", tmp_path / "x")
+    await store.delete("k")
+    await store.delete("k")
+    assert await store.head("k") is None
+
+
+async def test_a_signed_put_and_get_need_no_other_credential(store: ObjectStore, http: Http) -> None:
+    assert isinstance(store, PresignsUrls)
+    await http(await store.presign_put("w/up", ttl=60, content_type="video/mp4"), b"bytes")
+    info = await store.head("w/up")
+    assert info is not None
+    assert info.size == 5
+    assert await http(await store.presign_get("w/up", ttl=60, filename="höliday.mp4"), b"") == b"bytes"
+
+
+async def test_a_signed_request_is_good_for_nothing_else(store: ObjectStore, http: Http) -> None:
+    assert isinstance(store, PresignsUrls)
+    signed = await store.presign_put("w/up", ttl=60, content_type="video/mp4")
+    forged = SignedRequest(
+        method="PUT", url=signed.url.replace("w/up", "w/else"), expires=signed.expires, headers=signed.headers
+    )
+    with pytest.raises(PermissionError):
+        await http(forged, b"bytes")
+    assert await store.head("w/else") is None
+
+
+async def test_a_store_that_does_not_answer_is_unavailable_and_retryable(tmp_path: Path) -> None:
+    settings = S3Settings(endpoint="http://127.0.0.1:9", bucket="b", access_key="a" * 8, secret_key="s" * 8)
+    store = S3ObjectStore(settings)
+    with pytest.raises(Unavailable) as refused:
+        await store.head("k")
+    assert (refused.value.code, refused.value.retryable) == (ErrorCode.STORE_UNAVAILABLE, True)
+    await store.close()
+
+
+def test_content_disposition_cannot_be_broken_out_of() -> None:
+    assert content_disposition('a"b\r\nSet-Cookie: x.mp4') == (
+        "attachment; filename=\"a_b__Set-Cookie: x.mp4\"; filename*=UTF-8''a%22b%0D%0ASet-Cookie%3A%20x.mp4"
+    )
