@@ -1,0 +1,1 @@
+"""The gateway's database: tables, migrations, and stores whose every method is one transaction."""

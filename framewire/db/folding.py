@@ -1,0 +1,111 @@
+"""How events change the rows. The log is the truth; a row is what the log came to, as far as it was folded.
+
+The feed delivers at least once and, after a crash, sometimes late. So: an event whose number is not above the row's
+`last_event` changes no state, a state that ends the job is final, and what an event adds and never takes
+back (media facts, the time of the start) is taken from late events too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC
+from itertools import groupby
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from framewire.db.rows import Row
+from framewire.db.tables import assets, jobs
+from framewire.jobs.states import TERMINAL, state_name
+from framewire.v1.asset_pb2 import Asset, AssetState
+from framewire.v1.job_pb2 import JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, JOB_STATE_WAITING_UPLOAD, Event
+
+ResultKey = Callable[[Event, Asset], str]
+_ENDED = frozenset(state_name(state) for state in TERMINAL)
+
+
+async def fold(connection: AsyncConnection, events: Sequence[Event], result_key: ResultKey) -> None:
+    """Fold events of any number of jobs; one update a job, whatever the number of its events."""
+    in_order = sorted(events, key=lambda event: (event.job_id, event.number))  # locks are taken in one order
+    for job_id, group in groupby(in_order, key=lambda event: event.job_id):
+        query = sa.select(jobs).where(jobs.c.job_id == job_id).with_for_update()
+        row = (await connection.execute(query)).one_or_none()
+        if row is not None:
+            await _fold_job(connection, row, list(group), result_key)
+
+
+async def _fold_job(connection: AsyncConnection, row: Row, events: Sequence[Event], result_key: ResultKey) -> None:
+    change: dict[str, Any] = {}
+    for event in events:
+        if event.WhichOneof("kind") == "input":
+            await _store_media(connection, event)
+        _note_start(change, row, event)
+        if event.number <= change.get("last_event", row.last_event) or change.get("state", row.state) in _ENDED:
+            continue
+        _apply(change, event)
+        for output in event.status.outputs:
+            await _insert_output(connection, event, output, result_key(event, output))
+    if change:
+        await connection.execute(jobs.update().where(jobs.c.job_id == row.job_id).values(change))
+
+
+def _note_start(change: dict[str, Any], row: Row, event: Event) -> None:
+    if event.status.state == JOB_STATE_RUNNING and row.start_time is None and "start_time" not in change:
+        change["start_time"] = event.time.ToDatetime(UTC)
+
+
+def _apply(change: dict[str, Any], event: Event) -> None:
+    change["last_event"] = event.number
+    change["attempt"] = event.attempt
+    match event.WhichOneof("kind"):
+        case "progress":
+            change["progress"] = event.progress.SerializeToString()
+        case "status":
+            _apply_status(change, event)
+
+
+def _apply_status(change: dict[str, Any], event: Event) -> None:
+    status = event.status
+    if status.state == JOB_STATE_WAITING_UPLOAD:
+        return  # the row began there, and may have left since: the upload moves the row before the log
+    change["state"] = state_name(status.state)
+    if status.worker:
+        change["worker"] = status.worker
+    if status.state not in TERMINAL:
+        return
+    change |= {"end_time": event.time.ToDatetime(UTC), "cancel_requested": False}
+    if status.HasField("error"):
+        change |= {"error_code": status.error.code, "error_message": status.error.message}
+    if status.state == JOB_STATE_SUCCEEDED:
+        change["output_asset_ids"] = [output.asset_id for output in status.outputs]
+        change["fidelity"] = status.fidelity.SerializeToString()
+
+
+async def _store_media(connection: AsyncConnection, event: Event) -> None:
+    probed = event.input
+    query = assets.update().where(
+        assets.c.asset_id == probed.asset_id, assets.c.workspace_id == event.workspace_id
+    )
+    await connection.execute(query.values(media=probed.media.SerializeToString()))
+
+
+async def _insert_output(connection: AsyncConnection, event: Event, output: Asset, object_key: str) -> None:
+    created = output.create_time if output.HasField("create_time") else event.time
+    values = {
+        "asset_id": output.asset_id,
+        "workspace_id": event.workspace_id,
+        "filename": output.filename,
+        "state": AssetState.Name(output.state).removeprefix("ASSET_STATE_"),
+        "size_bytes": output.size_bytes,
+        "declared_sha256": "",
+        "sha256": output.sha256,
+        "object_key": object_key,
+        "source_job_id": event.job_id,
+        "media": output.media.SerializeToString() if output.HasField("media") else None,
+        "create_time": created.ToDatetime(UTC),
+        "expire_time": output.expire_time.ToDatetime(UTC) if output.HasField("expire_time") else None,
+    }
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    await connection.execute(dialect.insert(assets).values(values).on_conflict_do_nothing())

@@ -1,0 +1,74 @@
+"""What the database has decided and the bus does not know yet.
+
+Written in the transaction that decides, sent by the gateway's relay, removed when the bus has it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from framewire.db.database import Database
+from framewire.db.tables import outbox
+
+
+class OutboxKind(enum.StrEnum):
+    """What is to be done, and with which payload."""
+
+    APPEND_EVENT = "append_event"  # framewire.v1.Event, to the job's log
+    PUBLISH_ORDER = "publish_order"  # framewire.work.v1.JobOrder, to the queue
+    REQUEST_CANCELLATION = "request_cancellation"  # framewire.work.v1.JobOrder, to the board
+    REMOVE_ORDER = "remove_order"  # framewire.work.v1.JobOrder, from the queue
+    DELETE_OBJECT = "delete_object"  # the object's key in UTF-8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """One thing to do. Rows of one `subject` (a job's or an asset's id) are to be done in the order of `outbox_id`."""
+
+    outbox_id: int
+    subject: str
+    kind: OutboxKind
+    payload: bytes
+
+
+class Outbox:
+    """The relay's end of the outbox."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def take(self, limit: int) -> list[OutboxRow]:
+        """The oldest rows. They stay until they are removed."""
+        query = sa.select(outbox).order_by(outbox.c.outbox_id).limit(limit)
+        async with self._database.read() as connection:
+            rows = (await connection.execute(query)).all()
+        return [
+            OutboxRow(outbox_id=row.outbox_id, subject=row.subject, kind=OutboxKind(row.kind), payload=row.payload)
+            for row in rows
+        ]
+
+    async def remove(self, outbox_ids: Sequence[int]) -> None:
+        """Forget rows that were done. Rows that are gone already do no harm."""
+        if not outbox_ids:
+            return
+        async with self._database.write() as connection:
+            await connection.execute(outbox.delete().where(outbox.c.outbox_id.in_(outbox_ids)))
+
+
+async def put(
+    connection: AsyncConnection, workspace_id: str, subject: str, *entries: tuple[OutboxKind, bytes]
+) -> None:
+    """Add rows, in order, to the transaction of `connection`."""
+    now = datetime.now(UTC)
+    for kind, payload in entries:  # one by one: the order of numbers is the order of sending
+        await connection.execute(
+            outbox.insert().values(
+                workspace_id=workspace_id, subject=subject, kind=kind.value, payload=payload, create_time=now
+            )
+        )

@@ -1,0 +1,87 @@
+"""Rows to messages."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy as sa
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from framewire.v1.asset_pb2 import Asset, AssetState, MediaInfo
+from framewire.v1.job_pb2 import Error, FidelityReport, Job, JobState, Progress
+from framewire.work.v1.work_pb2 import JobOrder
+
+Row = sa.Row[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredAsset:
+    """An asset and what only the server knows of it."""
+
+    asset: Asset
+    object_key: str
+    """Where its bytes lie in the object store."""
+    declared_sha256: str
+    """What the client said they would hash to; empty when it did not say."""
+
+
+def timestamp(time: datetime) -> Timestamp:
+    """A protobuf time."""
+    result = Timestamp()
+    result.FromDatetime(time.astimezone(UTC))
+    return result
+
+
+def asset_state(name: str) -> AssetState.ValueType:
+    """The state a row names."""
+    return AssetState.Value(f"ASSET_STATE_{name}")
+
+
+def job_state(name: str) -> JobState.ValueType:
+    """The state a row names."""
+    return JobState.Value(f"JOB_STATE_{name}")
+
+
+def stored_asset(row: Row) -> StoredAsset:
+    """A row of `assets`."""
+    asset = Asset(
+        asset_id=row.asset_id,
+        workspace_id=row.workspace_id,
+        filename=row.filename,
+        state=asset_state(row.state),
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+        source_job_id=row.source_job_id,
+        media=MediaInfo.FromString(row.media) if row.media is not None else None,
+        create_time=timestamp(row.create_time),
+        expire_time=timestamp(row.expire_time) if row.expire_time else None,
+    )
+    return StoredAsset(asset=asset, object_key=row.object_key, declared_sha256=row.declared_sha256)
+
+
+def job(row: Row) -> Job:
+    """A row of `jobs`."""
+    order = JobOrder.FromString(row.job_order)
+    return Job(
+        job_id=row.job_id,
+        workspace_id=row.workspace_id,
+        state=job_state(row.state),
+        input_asset_ids=[file.asset_id for file in order.inputs],
+        steps=order.steps,
+        output=order.output if order.HasField("output") else None,
+        lane=order.lane,
+        priority=order.priority,
+        attempt=row.attempt,
+        progress=Progress.FromString(row.progress) if row.progress is not None else None,
+        output_asset_ids=row.output_asset_ids,
+        fidelity=FidelityReport.FromString(row.fidelity) if row.fidelity is not None else None,
+        error=Error(code=row.error_code, message=row.error_message) if row.error_code else None,
+        last_event=row.last_event,
+        create_time=timestamp(row.create_time),
+        start_time=timestamp(row.start_time) if row.start_time else None,
+        end_time=timestamp(row.end_time) if row.end_time else None,
+        cancel_requested=row.cancel_requested,
+        worker=row.worker,
+    )

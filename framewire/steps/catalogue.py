@@ -1,0 +1,204 @@
+"""The catalogue: every step, what it takes, who runs it. Read from the contract itself, so that it cannot disagree with it.
+
+Names, types, rules and descriptions come from `framewire.v1.Step` (its fields, their protovalidate rules, the comments
+in the .proto file). What the contract cannot say is declared here, once a step.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import PurePath
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
+
+from framewire._buf.validate import validate_pb2
+from framewire.errors import ErrorCode, NotFound, StepError, Violation
+from framewire.steps.contract import DEFAULT_ENHANCE_MODEL
+from framewire.v1 import step_pb2
+from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU, Lane, ModelInfo, Step, StepInfo, StepLimits, StepParameter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDeclaration:
+    """What a step's message cannot say of itself."""
+
+    lane: Lane.ValueType
+    """Which workers run it."""
+    suffix: str
+    """What the result's file name says of it: `clip.mp4` -> `clip-SUFFIX.mp4`."""
+    limits: StepLimits
+    """Bounds of the input."""
+    defaults: Mapping[str, str]
+    """Parameter -> what is used when it is not given, as text."""
+    uses_models: bool = False
+    """It has a parameter `model` that names a served model."""
+
+
+DECLARATIONS: Mapping[str, StepDeclaration] = {
+    "enhance": StepDeclaration(
+        lane=LANE_GPU,
+        suffix="enhanced",
+        limits=StepLimits(max_size_bytes=500 << 20, max_dimension=4096),
+        defaults={"model": DEFAULT_ENHANCE_MODEL},
+        uses_models=True,
+    ),
+}
+
+
+def list_steps(models: Iterable[ModelInfo] = ()) -> list[StepInfo]:
+    """Every step in the order of the contract, with the models that are served now."""
+    served = list(models)
+    return [_describe(field, served) for field in step_pb2.Step.DESCRIPTOR.oneofs_by_name["kind"].fields]
+
+
+def get_step(name: str, models: Iterable[ModelInfo] = ()) -> StepInfo:
+    """One step. Raises NotFound (STEP_UNKNOWN) naming those there are."""
+    field = step_pb2.Step.DESCRIPTOR.fields_by_name.get(name)
+    if field is None:
+        raise NotFound(f"no step {name!r}; there are: {', '.join(DECLARATIONS)}", code=ErrorCode.STEP_UNKNOWN)
+    return _describe(field, list(models))
+
+
+def step_name(step: Step) -> str:
+    """The step's name: the field that is set."""
+    return step.WhichOneof("kind") or ""
+
+
+def lane_of(steps: Sequence[Step]) -> Lane.ValueType:
+    """The lane that can run all of them: gpu as soon as one needs it."""
+    lanes = {DECLARATIONS[step_name(step)].lane for step in steps}
+    return LANE_GPU if LANE_GPU in lanes else LANE_CPU
+
+
+def result_filename(filename: str, steps: Sequence[Step]) -> str:
+    """What the result is called: `cars_432p.mp4`, enhanced -> `cars_432p-enhanced.mp4`. At most 255 characters."""
+    ending = "".join(f"-{DECLARATIONS[step_name(step)].suffix}" for step in steps) + ".mp4"
+    return (PurePath(filename).stem or "result")[: 255 - len(ending)] + ending
+
+
+def check_models(steps: Sequence[Step], models: Sequence[ModelInfo]) -> None:
+    """Check the steps' models against those that are served; with none served nothing can be said, and nothing is.
+
+    Raises StepError: MODEL_UNKNOWN naming the known ones, STEP_INVALID for a scale the model does not have.
+    """
+    if not models:
+        return
+    for index, step in enumerate(steps):
+        name = step_name(step)
+        if DECLARATIONS[name].uses_models:
+            _check_model(f"steps[{index}].{name}", name, step, {model.name: model for model in models})
+
+
+def _check_model(path: str, name: str, step: Step, served: Mapping[str, ModelInfo]) -> None:
+    parameters = getattr(step, name)
+    wanted = parameters.model or DECLARATIONS[name].defaults["model"]
+    model = served.get(wanted)
+    if model is None:
+        message = f"no worker serves a model {wanted!r}; there are: {', '.join(sorted(served))}"
+        raise StepError(message, code=ErrorCode.MODEL_UNKNOWN, violations=[Violation(f"{path}.model", message)])
+    if parameters.HasField("scale") and parameters.scale != model.scale:
+        message = f"{wanted} enlarges {model.scale} times, not {parameters.scale}"
+        raise StepError(message, violations=[Violation(f"{path}.scale", message)])
+
+
+def _describe(field: FieldDescriptor, models: Sequence[ModelInfo]) -> StepInfo:
+    message = field.message_type
+    declared = DECLARATIONS[field.name]
+    return StepInfo(
+        name=field.name,
+        description=_comments().get(message.full_name, ""),
+        lane=declared.lane,
+        parameters=[_parameter(message, parameter, declared) for parameter in message.fields],
+        models=models if declared.uses_models else [],
+        limits=declared.limits,
+    )
+
+
+def _parameter(message: Descriptor, field: FieldDescriptor, declared: StepDeclaration) -> StepParameter:
+    return StepParameter(
+        name=field.name,
+        type=_type_name(field),
+        description=_comments().get(f"{message.full_name}.{field.name}", ""),
+        default_value=declared.defaults.get(field.name, ""),
+        rule=rule_in_words(field),
+    )
+
+
+_TYPE_NAMES: Mapping[int, str] = {
+    FieldDescriptor.CPPTYPE_BOOL: "boolean",
+    FieldDescriptor.CPPTYPE_FLOAT: "number",
+    FieldDescriptor.CPPTYPE_DOUBLE: "number",
+    FieldDescriptor.CPPTYPE_INT32: "integer",
+    FieldDescriptor.CPPTYPE_INT64: "integer",
+    FieldDescriptor.CPPTYPE_UINT32: "integer",
+    FieldDescriptor.CPPTYPE_UINT64: "integer",
+    FieldDescriptor.CPPTYPE_STRING: "string",
+    FieldDescriptor.CPPTYPE_ENUM: "string",
+}
+
+
+def _type_name(field: FieldDescriptor) -> str:
+    return _TYPE_NAMES[field.cpp_type]
+
+
+def rule_in_words(field: FieldDescriptor) -> str:
+    """A field's protovalidate rule for people, e.g. `1 to 4`; empty when any value will do."""
+    rules = field.GetOptions().Extensions[validate_pb2.field]
+    kind = rules.WhichOneof("type")
+    if kind is None:
+        return ""
+    values = {rule.name: value for rule, value in getattr(rules, kind).ListFields()}
+    return "; ".join(filter(None, [_bounds(values), _choice(values), _length(values), _pattern(values)]))
+
+
+def _bounds(values: Mapping[str, object]) -> str:
+    if "gte" in values and "lte" in values:
+        return f"{values['gte']} to {values['lte']}"
+    words = {"gte": "at least", "lte": "at most", "gt": "more than", "lt": "less than"}
+    return ", ".join(f"{word} {values[rule]}" for rule, word in words.items() if rule in values)
+
+
+def _choice(values: Mapping[str, object]) -> str:
+    choice = values.get("in")
+    return f"one of {', '.join(str(value) for value in choice)}" if isinstance(choice, Iterable) else ""
+
+
+def _length(values: Mapping[str, object]) -> str:
+    words = {"min_len": "at least {} characters", "max_len": "at most {} characters"}
+    return ", ".join(word.format(values[rule]) for rule, word in words.items() if rule in values)
+
+
+def _pattern(values: Mapping[str, object]) -> str:
+    return f"matches {values['pattern']}" if "pattern" in values else ""
+
+
+@functools.cache
+def _comments() -> Mapping[str, str]:
+    """Full name of a message or field -> its comment in the .proto file, on one line."""
+    data = resources.files("framewire.v1").joinpath("api.binpb").read_bytes()
+    wanted = step_pb2.DESCRIPTOR.name
+    file = next(file for file in FileDescriptorSet.FromString(data).file if file.name == wanted)
+    names = _names_by_path(file)
+    return {
+        names[path]: " ".join(location.leading_comments.split())
+        for location in file.source_code_info.location
+        if (path := tuple(location.path)) in names and location.leading_comments
+    }
+
+
+_MESSAGES = FileDescriptorProto.MESSAGE_TYPE_FIELD_NUMBER
+_FIELDS = DescriptorProto.FIELD_FIELD_NUMBER
+
+
+def _names_by_path(file: FileDescriptorProto) -> dict[tuple[int, ...], str]:
+    names: dict[tuple[int, ...], str] = {}
+    for number, message in enumerate(file.message_type):
+        full_name = f"{file.package}.{message.name}"
+        names[_MESSAGES, number] = full_name
+        for place, field in enumerate(message.field):
+            names[_MESSAGES, number, _FIELDS, place] = f"{full_name}.{field.name}"
+    return names
