@@ -132,6 +132,7 @@ class NatsJobQueue:
             return NatsDelivery(message, JobOrder.FromString(message.data))
         except DecodeError:
             await self._bury_unreadable(message)
+            self._hint.set()  # there may be more behind it
             return None
 
     async def _bury_unreadable(self, message: Msg) -> None:
