@@ -1,0 +1,145 @@
+"""Steps as people write them on a command line: `enhance`, `enhance:scale=2`, `enhance:scale=2,model=NAME`.
+
+What can be written follows from proto/framewire/v1/step.proto; nothing is listed here a second time. Ranges are the
+server's to check: it knows its limits and its models.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.json_format import ParseDict, ParseError
+
+from framewire.errors import ErrorCode, InvalidRequest
+from framewire.v1.step_pb2 import Step
+
+_TRUE = {"true", "yes", "1", "on"}
+_FALSE = {"false", "no", "0", "off"}
+_COMMA = re.compile(r"(?<!\\),")
+# What the wire can carry; what the step allows is narrower.
+_INTEGERS = {
+    FieldDescriptor.CPPTYPE_INT32: range(-(2**31), 2**31),
+    FieldDescriptor.CPPTYPE_INT64: range(-(2**63), 2**63),
+    FieldDescriptor.CPPTYPE_UINT32: range(2**32),
+    FieldDescriptor.CPPTYPE_UINT64: range(2**64),
+}
+_NUMBERS = {FieldDescriptor.CPPTYPE_FLOAT, FieldDescriptor.CPPTYPE_DOUBLE}
+
+
+def step_names() -> list[str]:
+    """Names of all steps, as the proto lists them."""
+    return [field.name for field in Step.DESCRIPTOR.oneofs_by_name["kind"].fields]
+
+
+def parse_step(text: str) -> Step:
+    """One step from `name` or `name:parameter=value,parameter=value`; a comma inside a value is written `\\,`.
+
+    Raises InvalidRequest: STEP_UNKNOWN (and lists the steps there are), or STEP_INVALID for a parameter that the
+    step does not have, that is given twice, or whose value is of another type.
+    """
+    name, colon, rest = text.strip().partition(":")
+    parameters = {field.name: field for field in _message_of(name).fields}
+    values: dict[str, object] = {}
+    for assignment in _COMMA.split(rest) if colon else ():
+        key, value = _assignment(name, assignment)
+        if key in values:
+            raise _invalid(name, f"{key} is given twice")
+        values[key] = _value(name, _parameter(name, key, parameters), value)
+    try:
+        return ParseDict({name: values}, Step())
+    except ParseError as error:
+        raise _invalid(name, str(error).partition(": ")[2] or str(error)) from None
+
+
+def format_step(step: Step) -> str:
+    """A step as `parse_step` reads it."""
+    name = step.WhichOneof("kind") or ""
+    if not name:
+        return ""
+    fields = getattr(step, name).ListFields()
+    parameters = ",".join(f"{field.name}={_text(value)}" for field, value in fields)
+    return f"{name}:{parameters}" if parameters else name
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value).replace(",", "\\,")
+
+
+def _message_of(name: str) -> Descriptor:
+    for field in Step.DESCRIPTOR.oneofs_by_name["kind"].fields:
+        if field.name == name:
+            message: Descriptor = field.message_type  # every member of the oneof is a message
+            return message
+    known = ", ".join(step_names())
+    raise InvalidRequest(f"there is no step {name!r}; there are: {known}", code=ErrorCode.STEP_UNKNOWN)
+
+
+def _assignment(step: str, text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise _invalid(step, f"{text.strip()!r} is not of the form parameter=value")
+    return key.strip(), value.strip().replace("\\,", ",")
+
+
+def _parameter(step: str, key: str, parameters: dict[str, FieldDescriptor]) -> FieldDescriptor:
+    if key not in parameters:
+        raise _invalid(step, f"there is no parameter {key!r}; there are: {_listed(parameters)}")
+    return parameters[key]
+
+
+def _value(step: str, field: FieldDescriptor, text: str) -> object:
+    """The value as JSON has it."""
+    kind = field.cpp_type
+    if kind in _INTEGERS:
+        return _integer(step, field, text)
+    if kind in _NUMBERS:
+        return _number(step, field, text)
+    if kind == FieldDescriptor.CPPTYPE_BOOL:
+        return _flag(step, field, text)
+    if kind == FieldDescriptor.CPPTYPE_ENUM:
+        assert field.enum_type  # noqa: S101 - it is an enum
+        return _member(step, field, field.enum_type, text)
+    if kind == FieldDescriptor.CPPTYPE_STRING:
+        return text
+    raise _invalid(step, f"{field.name} cannot be given on a command line")
+
+
+def _integer(step: str, field: FieldDescriptor, text: str) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        raise _invalid(step, f"{field.name} must be a whole number, not {text!r}") from None
+    if value not in _INTEGERS[field.cpp_type]:
+        raise _invalid(step, f"{field.name} cannot be {text}")
+    return value
+
+
+def _number(step: str, field: FieldDescriptor, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise _invalid(step, f"{field.name} must be a number, not {text!r}") from None
+
+
+def _flag(step: str, field: FieldDescriptor, text: str) -> bool:
+    if text.lower() not in _TRUE | _FALSE:
+        raise _invalid(step, f"{field.name} must be true or false, not {text!r}")
+    return text.lower() in _TRUE
+
+
+def _member(step: str, field: FieldDescriptor, enum: EnumDescriptor, text: str) -> str:
+    """The full name of a member that is written in short: `medium` for `QUALITY_MEDIUM`."""
+    for name in enum.values_by_name:
+        if text.upper() == name or name.endswith(f"_{text.upper()}"):
+            return str(name)
+    raise _invalid(step, f"{field.name} must be one of {_listed(enum.values_by_name)}, not {text!r}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _invalid(step: str, what: str) -> InvalidRequest:
+    return InvalidRequest(f"{step}: {what}", code=ErrorCode.STEP_INVALID)
