@@ -1,0 +1,109 @@
+"""Triton's `onnxruntime` backend for servers that do not come with it, written on the Python backend.
+
+Triton takes the folder this file lies in for a backend called `onnxruntime` and runs one process of it
+for each instance of each model that says `backend: "onnxruntime"`. So a model repository made for
+NVIDIA's container, which has the native backend, is served here as it is.
+
+What it honours of config.pbtxt, with the native backend's meaning: `default_model_filename`,
+`optimization.graph.level`, `instance_group`, and the parameters `intra_op_thread_count`,
+`inter_op_thread_count`, `execution_mode`, `enable_mem_arena`, `enable_mem_pattern`.
+Different on purpose: without `intra_op_thread_count` the machine's cores are divided among the
+model's instances, where the native backend gives all of them to each.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import triton_python_backend_utils as pb_utils
+
+_GRAPH_LEVELS = {
+    -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    0: ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+    1: ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    2: ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+}
+
+
+class TritonPythonModel:
+    """One instance of one model: an ONNX Runtime session on its model file."""
+
+    def initialize(self, args):
+        """Open the session. What is raised here is what the server says about a model it cannot load."""
+        config = json.loads(args["model_config"])
+        file = config.get("default_model_filename") or "model.onnx"
+        path = Path(args["model_repository"]) / args["model_version"] / file
+        if not path.is_file():
+            raise pb_utils.TritonModelException(f"{args['model_name']}: there is no {path}")
+        self._session = ort.InferenceSession(
+            str(path), _session_options(config), providers=_providers(args["model_instance_kind"], args)
+        )
+        self._inputs = [tensor.name for tensor in self._session.get_inputs()]
+        pb_utils.Logger.log_info(f"{args['model_name']}: {file} on {self._session.get_providers()[0]}")
+
+    def execute(self, requests):
+        """Run each request as the batch it is."""
+        return [self._answer(request) for request in requests]
+
+    def finalize(self):
+        """Give the session's memory and threads back."""
+        self._session = None
+
+    def _answer(self, request):
+        try:
+            return pb_utils.InferenceResponse(self._run(request))
+        except _INVALID as error:
+            return _failure(error, pb_utils.TritonError.INVALID_ARG)
+        except Exception as error:  # noqa: BLE001 - a request that fails must not end the process
+            return _failure(error, pb_utils.TritonError.INTERNAL)
+
+    def _run(self, request):
+        # DLPack both ways: nothing is copied here, and as_numpy() and Tensor(name, array) were built for numpy 1:
+        # with numpy 2 they give strides of 0 and tensors of no bytes, without a word.
+        feeds = {name: np.from_dlpack(pb_utils.get_input_tensor_by_name(request, name)) for name in self._inputs}
+        names = list(request.requested_output_names())
+        results = self._session.run(names, feeds)
+        return [pb_utils.Tensor.from_dlpack(name, array) for name, array in zip(names, results, strict=True)]
+
+
+_INVALID = (ort.capi.onnxruntime_pybind11_state.InvalidArgument,)
+
+
+def _failure(error, code):
+    return pb_utils.InferenceResponse([], pb_utils.TritonError(f"{type(error).__name__}: {error}", code))
+
+
+def _session_options(config):
+    options = ort.SessionOptions()
+    level = int(config.get("optimization", {}).get("graph", {}).get("level", 0))
+    options.graph_optimization_level = _GRAPH_LEVELS[level]
+    options.intra_op_num_threads = _parameter(config, "intra_op_thread_count", 0) or _fair_share(config)
+    options.inter_op_num_threads = _parameter(config, "inter_op_thread_count", 1)
+    if _parameter(config, "execution_mode", 0) == 1:
+        options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
+    options.enable_cpu_mem_arena = bool(_parameter(config, "enable_mem_arena", 1))
+    options.enable_mem_pattern = bool(_parameter(config, "enable_mem_pattern", 1))
+    # threads that spin while they wait take the cores that decode and encode
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
+def _parameter(config, name, default):
+    value = config.get("parameters", {}).get(name, {}).get("string_value", "")
+    try:
+        return int(value) if value else default
+    except ValueError:
+        raise pb_utils.TritonModelException(f"parameter {name} must be a whole number, not {value!r}") from None
+
+
+def _fair_share(config):
+    instances = sum(int(group.get("count", 1)) for group in config.get("instance_group", [])) or 1
+    return max(1, len(os.sched_getaffinity(0)) // instances)
+
+
+def _providers(kind, args):
+    if kind == "GPU" and "CUDAExecutionProvider" in ort.get_available_providers():
+        return [("CUDAExecutionProvider", {"device_id": args["model_instance_device_id"]}), "CPUExecutionProvider"]
+    return ["CPUExecutionProvider"]
