@@ -1,0 +1,1 @@
+"""Steps: frames in, frames out, no I/O. `registry` says which step is which."""

@@ -1,0 +1,108 @@
+"""Which numbers mean which colours: the YUV matrix, its range, and the tags that say so.
+
+Frames become RGB with the stream's own matrix and range and go back with the same ones, so
+that a model that changes nothing changes no colour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+# FFmpeg's AVColorSpace numbers (libavutil/pixfmt.h), which PyAV passes through as plain integers
+_RGB, _BT709, _UNSPECIFIED, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020_NCL = 0, 1, 2, 4, 5, 6, 7, 9
+_MATRIX = {
+    _BT709: Colorspace.ITU709,
+    _FCC: Colorspace.FCC,
+    _BT470BG: Colorspace.ITU601,
+    _SMPTE170M: Colorspace.ITU601,
+    _SMPTE240M: Colorspace.SMPTE240M,
+    _BT2020_NCL: Colorspace.BT2020,
+}
+_PQ, _HLG = 16, 18
+_FULL = int(ColorRange.JPEG)
+_LIMITED = int(ColorRange.MPEG)
+_HD_LINES = 720  # players take untagged pictures of this height and more for BT.709, smaller ones for BT.601
+
+_TO_RGB = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+_TO_YUV = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Colour:
+    """A stream's colour description, complete: nothing is left unspecified that changes a pixel."""
+
+    tag: int
+    """AVColorSpace that the output is tagged with."""
+    range: int
+    """AVColorRange: 1 limited, 2 full."""
+    primaries: int
+    """AVColorPrimaries, as found."""
+    transfer: int
+    """AVColorTransferCharacteristic, as found."""
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> Colour:
+        """The frame's description, with what it does not say filled in as players do."""
+        tag = int(frame.colorspace)
+        if tag not in _MATRIX:
+            tag = _BT709 if frame.height >= _HD_LINES or frame.format.is_rgb else _SMPTE170M
+        full = int(frame.color_range) == _FULL or frame.format.name.startswith("yuvj")
+        return cls(
+            tag=tag,
+            range=_FULL if full and not frame.format.is_rgb else _LIMITED,
+            primaries=int(frame.color_primaries),
+            transfer=int(frame.color_trc),
+        )
+
+    @property
+    def matrix(self) -> Colorspace:
+        """The same as `tag`, as swscale numbers it."""
+        return _MATRIX[self.tag]
+
+    @property
+    def high_dynamic_range(self) -> bool:
+        """Whether the transfer function is PQ or HLG."""
+        return self.transfer in (_PQ, _HLG)
+
+
+class Converter:
+    """YUV to RGB and back for one stream. Not for use by two threads at once."""
+
+    def __init__(self, colour: Colour, *, threads: int = 1) -> None:
+        self._colour = colour
+        self._threads = threads
+        self._scaler = VideoReformatter()
+
+    def to_rgb(self, frame: VideoFrame, width: int, height: int) -> VideoFrame:
+        """`frame` as packed 8-bit RGB of the given size."""
+        rgb = frame.format.is_rgb
+        return self._scaler.reformat(
+            frame,
+            width=width,
+            height=height,
+            format="rgb24",
+            src_colorspace=None if rgb else self._colour.matrix,
+            src_color_range=None if rgb else self._colour.range,
+            dst_color_range=ColorRange.JPEG,
+            interpolation=_TO_RGB,
+            threads=self._threads,
+        )
+
+    def to_yuv(self, frame: VideoFrame) -> VideoFrame:
+        """`frame`, packed RGB, as 8-bit 4:2:0 YUV, tagged."""
+        yuv = self._scaler.reformat(
+            frame,
+            format="yuv420p",
+            src_color_range=ColorRange.JPEG,
+            dst_colorspace=self._colour.matrix,
+            dst_color_range=self._colour.range,
+            interpolation=_TO_YUV,
+            threads=self._threads,
+        )
+        yuv.colorspace = self._colour.tag
+        yuv.color_primaries = self._colour.primaries
+        yuv.color_trc = self._colour.transfer
+        return yuv

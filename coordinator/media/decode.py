@@ -1,0 +1,154 @@
+"""One pass over an input: pictures to process and packets to copy, in the order of the file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from av.packet import Packet
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from coordinator.media.colour import Converter
+from coordinator.media.errors import reading
+from coordinator.media.limits import MediaLimits
+from coordinator.media.open import copied_tracks, main_video, open_input
+from coordinator.media.probe import VideoFacts
+from coordinator.media.timeline import Stamp, Timeline
+from framewire.errors import MediaError
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter  # PyAV has it in its stubs only
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CopiedPacket:
+    """A packet that goes to the result bit for bit."""
+
+    track: int
+    """Index of its stream in the input."""
+    packet: Packet[Stream]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One decoded frame and when it is shown."""
+
+    stamp: Stamp
+    frame: VideoFrame
+    _converter: Converter
+
+    def write_rgb(self, slot: NDArray[np.uint8], width: int, height: int) -> None:
+        """Put the picture, as `width` x `height` RGB, into the top left of `slot` and repeat its edge over the rest.
+
+        `slot` is `[rows, columns, 3]` with at least that size. Raises MediaError.
+        """
+        with reading("convert a picture"):
+            rgb = self._converter.to_rgb(self.frame, width, height)
+            plane = rgb.planes[0]
+            rows = np.frombuffer(memoryview(plane), np.uint8).reshape(height, plane.line_size)
+            slot[:height, :width] = rows[:, : width * 3].reshape(height, width, 3)
+        if slot.shape[1] > width:
+            slot[:height, width:] = slot[:height, width - 1 : width]
+        if slot.shape[0] > height:
+            slot[height:] = slot[height - 1 : height]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """What the result takes over from the input, besides pictures and packets."""
+
+    metadata: dict[str, str]
+    chapters: Sequence[Chapter]
+    video_metadata: dict[str, str]
+    tracks: Sequence[Stream]
+
+
+class Reader:
+    """An open input. Use as a context manager; iterate once. For one thread.
+
+    A damaged packet is skipped and counted, as players do; a file that breaks off ends there.
+    """
+
+    def __init__(self, path: Path, facts: VideoFacts, limits: MediaLimits, *, threads: int = 1) -> None:
+        self.damaged = 0
+        """Packets that could not be decoded."""
+        self.broken_off = False
+        """Whether the file ended in the middle."""
+        self.timeline = Timeline(facts.time_base, facts.rate)
+        self._converter = Converter(facts.colour)
+        self._container = open_input(path, limits)
+        self._video = main_video(self._container, limits)
+        self._video.codec_context.thread_count = threads
+        self._copied = copied_tracks(self._container)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._container.close()
+
+    @property
+    def source(self) -> Source:
+        """What the writer takes over; valid until the reader is closed."""
+        return Source(
+            metadata=dict(self._container.metadata),
+            chapters=self._container.chapters(),
+            video_metadata=dict(self._video.metadata),
+            tracks=self._copied,
+        )
+
+    def __iter__(self) -> Iterator[Picture | CopiedPacket]:
+        """Everything in the file. Raises MediaError when nothing in it can be decoded."""
+        pictures = 0
+        for packet in self._packets():
+            if packet.stream.index != self._video.index:
+                yield CopiedPacket(packet.stream.index, packet)
+                continue
+            for frame in self._decode(packet):
+                pictures += 1
+                yield Picture(self._stamp(frame), frame, self._converter)
+        for frame in self._decode(None):
+            pictures += 1
+            yield Picture(self._stamp(frame), frame, self._converter)
+        if pictures == 0:
+            raise MediaError("no picture of the video track could be decoded; export the file again")
+
+    def _packets(self) -> Iterator[Packet[Stream]]:
+        """Packets with content; the container's end of file, wherever it is."""
+        with reading("read the file"):
+            packets = self._container.demux(self._video, *self._copied)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError as error:
+                log.warning("the file ends in the middle: %s", error)
+                self.broken_off = True
+                return
+            if packet is None:
+                return
+            if packet.size:
+                yield packet
+
+    def _decode(self, packet: Packet[Stream] | None) -> list[VideoFrame]:
+        with reading("decode the video"):
+            try:
+                return self._video.codec_context.decode(packet)
+            except (av.error.InvalidDataError, av.error.EOFError, av.error.BlockingIOError) as error:
+                log.debug("a damaged packet is skipped: %s", error)
+                self.damaged += 1
+                return []
+
+    def _stamp(self, frame: VideoFrame) -> Stamp:
+        return self.timeline.stamp(frame.pts if frame.pts is not None else frame.dts, frame.duration or 0)

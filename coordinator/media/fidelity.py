@@ -1,0 +1,132 @@
+"""Proof of what a job did and did not change, from both files themselves, without decoding them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
+
+from coordinator.media.errors import reading
+from coordinator.media.limits import MediaLimits
+from coordinator.media.open import main_video, open_input
+from coordinator.media.probe import codec_name
+from framewire.v1.asset_pb2 import MediaInfo
+from framewire.v1.job_pb2 import AudioFidelity, FidelityReport
+
+
+@dataclass(slots=True)
+class _Track:
+    """What demuxing tells of one track."""
+
+    codec: str
+    time_base: Fraction
+    packets: int = 0
+    first: int | None = None
+    last: int = 0
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    def add(self, packet: Packet[Stream], *, payload: bool) -> None:
+        self.packets += 1
+        if payload:
+            self.digest.update(packet)
+        if packet.pts is not None:
+            self.first = packet.pts if self.first is None else min(self.first, packet.pts)
+            self.last = max(self.last, packet.pts + (packet.duration or 0))
+
+    @property
+    def start(self) -> Fraction:
+        return (self.first or 0) * self.time_base
+
+    @property
+    def duration(self) -> Fraction:
+        return (self.last - (self.first or 0)) * self.time_base
+
+
+@dataclass(slots=True)
+class _File:
+    video: _Track
+    audio: list[_Track]
+
+
+def fidelity_report(
+    before: Path, after: Path, *, frames_in: int, media_in: MediaInfo, media_out: MediaInfo, limits: MediaLimits
+) -> FidelityReport:
+    """Compare a job's input with its result. `frames_in`: frames that were decoded from the input."""
+    source, result = _scan(before, limits), _scan(after, limits)
+    return FidelityReport(
+        frames_in=frames_in,
+        frames_out=result.video.packets,
+        video_in=media_in.video,
+        video_out=media_out.video,
+        duration_in=float(source.video.duration),
+        duration_out=float(result.video.duration),
+        audio=_audio(source, result),
+        av_drift_ms=_drift(source, result),
+    )
+
+
+def _audio(source: _File, result: _File) -> list[AudioFidelity]:
+    return [_compare(before, _matching(result, source, number)) for number, before in enumerate(source.audio)]
+
+
+def _matching(result: _File, source: _File, number: int) -> _Track | None:
+    """The result's track for the input's: tracks keep their order, but one that fits no container is left out."""
+    if len(result.audio) == len(source.audio):
+        return result.audio[number]
+    digest = source.audio[number].digest.digest()
+    return next((track for track in result.audio if track.digest.digest() == digest), None)
+
+
+def _compare(before: _Track, after: _Track | None) -> AudioFidelity:
+    sha_in = before.digest.hexdigest()
+    sha_out = after.digest.hexdigest() if after else ""
+    packets_out = after.packets if after else 0
+    return AudioFidelity(
+        codec=before.codec,
+        packets_in=before.packets,
+        packets_out=packets_out,
+        sha256_in=sha_in,
+        sha256_out=sha_out,
+        identical=sha_in == sha_out and before.packets == packets_out,
+    )
+
+
+def _drift(source: _File, result: _File) -> float:
+    """Largest change, in milliseconds, of the offset between the start of a sound track and that of the picture."""
+    changes = [
+        (after.start - result.video.start) - (before.start - source.video.start)
+        for number, before in enumerate(source.audio)
+        if before.packets and (after := _matching(result, source, number)) is not None
+    ]
+    return max((abs(float(change)) * 1000 for change in changes), default=0.0)
+
+
+def _scan(path: Path, limits: MediaLimits) -> _File:
+    with open_input(path, limits) as container, reading("compare the result with the input"):
+        video = main_video(container, limits)
+        tracks = {stream.index: _track(stream) for stream in (video, *container.streams.audio)}
+        _read(container, video.index, tracks)
+        return _File(tracks.pop(video.index), list(tracks.values()))
+
+
+def _track(stream: Stream) -> _Track:
+    return _Track(codec_name(stream), stream.time_base or Fraction(1))
+
+
+def _read(container: InputContainer, video: int, tracks: dict[int, _Track]) -> None:
+    packets = container.demux([container.streams[index] for index in tracks])
+    while True:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            return  # the file breaks off here; whoever decoded it has said so
+        if packet is None:
+            return
+        if packet.size:
+            tracks[packet.stream_index].add(packet, payload=packet.stream_index != video)

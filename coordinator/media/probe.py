@@ -1,0 +1,171 @@
+"""What is inside a file: facts for people (MediaInfo) and facts for the pipeline (VideoFacts)."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+from av.sidedata.sidedata import Type
+from av.stream import Stream
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from coordinator.media.colour import Colour
+from coordinator.media.errors import reading
+from coordinator.media.limits import MediaLimits
+from coordinator.media.open import main_video, open_input
+from framewire.errors import MediaError
+from framewire.v1.asset_pb2 import AudioInfo, MediaInfo, VideoInfo
+
+_MATRIX = struct.Struct("=9i")
+_SECONDS = Fraction(1, av.time_base)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoFacts:
+    """The video track as its header and its first picture describe it."""
+
+    width: int
+    height: int
+    time_base: Fraction
+    """Unit of every pts and duration."""
+    rate: Fraction | None
+    """Average frames per second; None when unknown."""
+    frames: int
+    """Frames expected, declared or estimated; 0 when unknown."""
+    first_pts: int
+    sample_aspect_ratio: Fraction | None
+    display_matrix: tuple[int, ...] | None
+    """Nine numbers a player turns and flips the picture by; None when there are none."""
+    colour: Colour
+    deep: bool
+    """More than 8 bits a sample."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """Everything known before the work starts."""
+
+    media: MediaInfo
+    video: VideoFacts
+
+
+def inspect(path: Path, limits: MediaLimits | None = None) -> Inspection:
+    """Open the file and decode its first picture.
+
+    Raises MediaError: MEDIA_UNREADABLE, MEDIA_NO_VIDEO, MEDIA_UNSUPPORTED_CODEC or MEDIA_TOO_LARGE.
+    """
+    limits = limits or MediaLimits()
+    with open_input(path, limits) as container, reading("decode the first picture"):
+        stream = main_video(container, limits)
+        frame = _first_picture(container, stream)
+        limits.check_input(frame.width, frame.height)
+        facts = _video_facts(container, stream, frame)
+        return Inspection(media=_media_info(container, stream, facts), video=facts)
+
+
+def probe(path: Path, limits: MediaLimits | None = None) -> MediaInfo:
+    """What `inspect` finds, for people."""
+    return inspect(path, limits).media
+
+
+def _first_picture(container: InputContainer, stream: VideoStream) -> VideoFrame:
+    stream.codec_context.thread_count = 1
+    damage: Exception | None = None
+    for packet in container.demux(stream):
+        try:
+            frames = stream.decode(packet)
+        except (av.error.InvalidDataError, av.error.EOFError) as error:
+            damage = error
+            continue
+        if frames:
+            return frames[0]
+    if damage is not None:
+        raise damage
+    raise MediaError("the video track holds no picture that can be decoded; export the file again")
+
+
+def _video_facts(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> VideoFacts:
+    rate = stream.average_rate or stream.guessed_rate
+    rate = rate if rate and 0 < rate < 10_000 else None
+    return VideoFacts(
+        width=frame.width,
+        height=frame.height,
+        time_base=stream.time_base or Fraction(1, 90_000),
+        rate=rate,
+        frames=_expected_frames(stream, rate, _track_duration(container, stream)),
+        first_pts=frame.pts or 0,
+        sample_aspect_ratio=stream.sample_aspect_ratio or None,
+        display_matrix=_display_matrix(frame),
+        colour=Colour.of(frame),
+        deep=any(component.bits > 8 for component in frame.format.components),
+    )
+
+
+def _expected_frames(stream: VideoStream, rate: Fraction | None, duration: float) -> int:
+    if stream.frames > 0:
+        return stream.frames
+    return max(0, round(duration * float(rate))) if rate else 0
+
+
+def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
+    data = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]  # keys are Type; the stubs say str
+    if data is None:
+        return None
+    raw = bytes(data)
+    return _MATRIX.unpack(raw[: _MATRIX.size]) if len(raw) >= _MATRIX.size else None
+
+
+def rotation(matrix: tuple[int, ...] | None) -> int:
+    """Clockwise degrees, to the nearest quarter turn, that a display matrix turns the picture by."""
+    if matrix is None:
+        return 0
+    a, b = matrix[0], matrix[1]
+    if abs(a) >= abs(b):
+        return 0 if a >= 0 else 180
+    return 90 if b > 0 else 270
+
+
+def _media_info(container: InputContainer, stream: VideoStream, facts: VideoFacts) -> MediaInfo:
+    track = _track_duration(container, stream)
+    return MediaInfo(
+        container=container.format.name,
+        duration=float(container.duration * _SECONDS) if container.duration else track,
+        video=VideoInfo(
+            codec=stream.codec_context.codec.canonical_name,
+            width=facts.width,
+            height=facts.height,
+            fps=float(facts.rate or 0),
+            frames=facts.frames,
+            pixel_format=stream.codec_context.pix_fmt or "",
+            rotation=rotation(facts.display_matrix),
+        ),
+        audio=[_audio_info(container, audio) for audio in container.streams.audio],
+    )
+
+
+def _audio_info(container: InputContainer, stream: AudioStream) -> AudioInfo:
+    context: AudioCodecContext | None = stream.codec_context  # None when this build has no decoder
+    return AudioInfo(
+        codec=codec_name(stream),
+        sample_rate=context.sample_rate if context else 0,
+        channels=context.layout.nb_channels if context else 0,
+        duration=_track_duration(container, stream),
+    )
+
+
+def codec_name(stream: Stream) -> str:
+    """The codec's name as FFmpeg spells it; `unknown` for one this build cannot decode."""
+    return stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
+
+
+def _track_duration(container: InputContainer, stream: Stream) -> float:
+    if stream.duration and stream.time_base:
+        return max(0.0, float(stream.duration * stream.time_base))
+    return max(0.0, float(container.duration * _SECONDS)) if container.duration else 0.0

@@ -1,0 +1,40 @@
+"""Time stamps: exact as the file says them, and repaired only where a file contradicts itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stamp:
+    """When a frame is shown, in units of its track's time base."""
+
+    pts: int
+    duration: int
+    """0 when unknown."""
+
+
+class Timeline:
+    """Gives every frame of a track a stamp; pts grow strictly."""
+
+    def __init__(self, time_base: Fraction, rate: Fraction | None) -> None:
+        self.repaired = 0
+        """Frames whose stamp was missing or did not grow."""
+        self._step = max(1, round(1 / (rate * time_base))) if rate else 1
+        self._last: Stamp | None = None
+
+    def stamp(self, pts: int | None, duration: int) -> Stamp:
+        """The stamp of the next frame, from what the decoder says of it."""
+        following = self._following()
+        if pts is None:
+            pts, self.repaired = following, self.repaired + 1
+        elif self._last is not None and pts <= self._last.pts:
+            pts, self.repaired = self._last.pts + 1, self.repaired + 1
+        self._last = Stamp(pts=pts, duration=max(0, duration))
+        return self._last
+
+    def _following(self) -> int:
+        if self._last is None:
+            return 0
+        return self._last.pts + (self._last.duration or self._step)

@@ -1,0 +1,76 @@
+"""Progress of the frames of one job, about twice a second."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+
+from google.protobuf.duration_pb2 import Duration
+
+from framewire.v1.job_pb2 import Progress
+
+STAGE = "process"
+
+
+class ProgressMeter:
+    """Turns a growing number of frames into Progress messages.
+
+    The first call reports at once, later ones when `interval` has passed; `finish` reports 1.0. For one thread.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        report: Callable[[Progress], None],
+        *,
+        interval: float = 0.5,
+        window: float = 5.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`total`: frames expected, 0 when unknown. Speed is measured over the last `window` seconds."""
+        self._total = total
+        self._report = report
+        self._interval = interval
+        self._window = window
+        self._clock = clock
+        self._seen: deque[tuple[float, int]] = deque()
+        self._reported: float | None = None
+
+    def update(self, done: int) -> None:
+        """`done` frames have been written."""
+        now = self._clock()
+        if self._reported is not None and now - self._reported < self._interval:
+            return
+        self._reported = now
+        self._report(self._progress(done, now))
+
+    def finish(self, done: int) -> None:
+        """All frames have been written; `done` is what there turned out to be."""
+        self._total = done
+        progress = self._progress(done, self._clock())
+        progress.fraction = 1.0
+        self._report(progress)
+
+    def _progress(self, done: int, now: float) -> Progress:
+        total = max(self._total, done) if self._total else 0
+        fps = self._speed(done, now)
+        progress = Progress(
+            stage=STAGE, fraction=done / total if total else 0.0, frames_done=done, frames_total=total, fps=fps
+        )
+        if total and fps > 0:
+            progress.eta.CopyFrom(_duration((total - done) / fps))
+        return progress
+
+    def _speed(self, done: int, now: float) -> float:
+        self._seen.append((now, done))
+        while len(self._seen) > 2 and self._seen[1][0] <= now - self._window:
+            self._seen.popleft()
+        since, before = self._seen[0]
+        return (done - before) / (now - since) if now > since else 0.0
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromMilliseconds(round(seconds * 1000))
+    return duration

@@ -1,0 +1,32 @@
+"""Which implementation belongs to which step: the one table of what this worker can do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from coordinator.inference.interface import InferenceServer
+from coordinator.steps import enhance
+from coordinator.steps.interface import FrameStep
+from framewire.errors import ErrorCode, StepError
+from framewire.v1.step_pb2 import Step
+
+Prepare = Callable[[Any, InferenceServer], FrameStep]
+"""From a step's own message and the model server to the prepared step. Raises StepError or Unavailable."""
+
+STEPS: Mapping[str, Prepare] = {
+    "enhance": enhance.prepare,
+}
+"""By the name of the step's field in `Step`."""
+
+
+def prepare_steps(steps: Sequence[Step], server: InferenceServer) -> list[FrameStep]:
+    """Every step of a job, in order. Raises StepError (STEP_UNKNOWN, STEP_INVALID, MODEL_UNKNOWN) or Unavailable."""
+    return [_prepare(step, server) for step in steps]
+
+
+def _prepare(step: Step, server: InferenceServer) -> FrameStep:
+    kind = step.WhichOneof("kind")
+    if kind is None or kind not in STEPS:
+        raise StepError(f"this worker has no step {kind or 'of that kind'}", code=ErrorCode.STEP_UNKNOWN)
+    return STEPS[kind](getattr(step, kind), server)
