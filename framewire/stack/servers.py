@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,12 +104,15 @@ def _s3(folder: DataFolder, keys: StackKeys, ports: Ports) -> ChildSpec:
 
 
 def _triton(settings: StackSettings, folder: DataFolder, keys: StackKeys, ports: Ports) -> ChildSpec:
+    server = triton.find_tritonserver()
     argv, env = triton.command(
+        server,
         models=settings.models,
-        folder=folder.triton,
-        grpc_port=ports.triton,
+        backends=triton.prepare_backends(server, folder.triton / "backends"),
+        port=ports.triton,
         key=keys.triton_key,
         shm_prefix=folder.shm_prefix,
+        path=settings.environment.get("PATH", os.defpath),
     )
     return ChildSpec(
         name="triton",
