@@ -54,6 +54,7 @@ class ErrorCode(enum.StrEnum):
     DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"  # It took longer than allowed.
     CANCELLED = "CANCELLED"  # Somebody asked for it to stop.
     SERVER_UNREACHABLE = "SERVER_UNREACHABLE"  # No gateway answers at this address.
+    SERVER_STOPPING = "SERVER_STOPPING"  # The gateway is shutting down; connect again.
     FILE_NOT_FOUND = "FILE_NOT_FOUND"  # No such file on this machine.
     FILE_UNWRITABLE = "FILE_UNWRITABLE"  # The result cannot be written to this path.
     STACK_NOT_RUNNING = "STACK_NOT_RUNNING"  # No local stack runs in this data folder.

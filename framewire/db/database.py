@@ -30,7 +30,9 @@ class Database:
         """Set when a transaction of this process that filled the outbox was committed."""
         # SQLite has one writer at a time and lets the others poll; waiting in line here is fair and quicker.
         sqlite = engine.dialect.name == "sqlite"
-        self._turn: contextlib.AbstractAsyncContextManager[object] = asyncio.Lock() if sqlite else contextlib.nullcontext()
+        self._turn: contextlib.AbstractAsyncContextManager[object] = (
+            asyncio.Lock() if sqlite else contextlib.nullcontext()
+        )
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -43,7 +45,9 @@ class Database:
             return cls(_sqlite_engine(parsed))
         if parsed.drivername == "postgresql+asyncpg":
             return cls(_postgres_engine(parsed))
-        raise LocalError(f"the database URL must begin with sqlite+aiosqlite or postgresql+asyncpg, not {parsed.drivername}")
+        raise LocalError(
+            f"the database URL must begin with sqlite+aiosqlite or postgresql+asyncpg, not {parsed.drivername}"
+        )
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
@@ -134,9 +138,7 @@ def _unavailable() -> Iterator[None]:
 def _is_gone(error: DBAPIError) -> bool:
     state = str(getattr(error.orig, "sqlstate", "") or "")
     return (
-        error.connection_invalidated
-        or isinstance(error, OperationalError | InterfaceError)
-        or state.startswith(_GONE)
+        error.connection_invalidated or isinstance(error, OperationalError | InterfaceError) or state.startswith(_GONE)
     )
 
 

@@ -85,9 +85,7 @@ def _apply_status(change: dict[str, Any], event: Event) -> None:
 
 async def _store_media(connection: AsyncConnection, event: Event) -> None:
     probed = event.input
-    query = assets.update().where(
-        assets.c.asset_id == probed.asset_id, assets.c.workspace_id == event.workspace_id
-    )
+    query = assets.update().where(assets.c.asset_id == probed.asset_id, assets.c.workspace_id == event.workspace_id)
     await connection.execute(query.values(media=probed.media.SerializeToString()))
 
 

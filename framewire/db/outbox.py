@@ -61,9 +61,7 @@ class Outbox:
             await connection.execute(outbox.delete().where(outbox.c.outbox_id.in_(outbox_ids)))
 
 
-async def put(
-    connection: AsyncConnection, workspace_id: str, subject: str, *entries: tuple[OutboxKind, bytes]
-) -> None:
+async def put(connection: AsyncConnection, workspace_id: str, subject: str, *entries: tuple[OutboxKind, bytes]) -> None:
     """Add rows, in order, to the transaction of `connection`."""
     now = datetime.now(UTC)
     for kind, payload in entries:  # one by one: the order of numbers is the order of sending

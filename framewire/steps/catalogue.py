@@ -1,4 +1,4 @@
-"""The catalogue: every step, what it takes, who runs it. Read from the contract itself, so that it cannot disagree with it.
+"""The catalogue: every step, what it takes, who runs it. Read from the contract itself, so it cannot disagree with it.
 
 Names, types, rules and descriptions come from `framewire.v1.Step` (its fields, their protovalidate rules, the comments
 in the .proto file). What the contract cannot say is declared here, once a step.
@@ -80,6 +80,11 @@ def result_filename(filename: str, steps: Sequence[Step]) -> str:
     return (PurePath(filename).stem or "result")[: 255 - len(ending)] + ending
 
 
+def models_of(steps: Sequence[Step]) -> set[str]:
+    """The models these steps need, those they take when none is named included."""
+    return {_model_of(step) for step in steps if DECLARATIONS[step_name(step)].uses_models}
+
+
 def check_models(steps: Sequence[Step], models: Sequence[ModelInfo]) -> None:
     """Check the steps' models against those that are served; with none served nothing can be said, and nothing is.
 
@@ -93,9 +98,14 @@ def check_models(steps: Sequence[Step], models: Sequence[ModelInfo]) -> None:
             _check_model(f"steps[{index}].{name}", name, step, {model.name: model for model in models})
 
 
+def _model_of(step: Step) -> str:
+    name = step_name(step)
+    return str(getattr(step, name).model) or DECLARATIONS[name].defaults["model"]
+
+
 def _check_model(path: str, name: str, step: Step, served: Mapping[str, ModelInfo]) -> None:
     parameters = getattr(step, name)
-    wanted = parameters.model or DECLARATIONS[name].defaults["model"]
+    wanted = _model_of(step)
     model = served.get(wanted)
     if model is None:
         message = f"no worker serves a model {wanted!r}; there are: {', '.join(sorted(served))}"

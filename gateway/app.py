@@ -1,0 +1,82 @@
+"""The gateway, put together from a database, a bus and an object store. The only file that knows all parts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from framewire.bus.interface import Bus
+from framewire.db.assets import AssetStore
+from framewire.db.database import Database
+from framewire.db.jobs import JobStore
+from framewire.db.migrate import upgrade
+from framewire.db.outbox import Outbox
+from gateway.addresses import Address
+from gateway.background import Background
+from gateway.handlers import stream_handlers, unary_handlers
+from gateway.handlers.assets import AssetHandlers
+from gateway.handlers.jobs import JobHandlers
+from gateway.handlers.steps import StepHandlers
+from gateway.models import LiveModels
+from gateway.pipeline import Pipeline
+from gateway.readiness import Readiness
+from gateway.recorder import Recorder
+from gateway.relay import Relay
+from gateway.rest.server import RestServer
+from gateway.rpc.server import RpcServer
+from gateway.uploads import SigningStore, UploadChecker
+from gateway.watch import Watcher
+
+GRACE = 5.0
+"""Seconds that calls may still run once the gateway stops."""
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """start, then stop. What it is given stays its giver's: close it after `stop`."""
+
+    def __init__(self, *, database: Database, bus: Bus, store: SigningStore, grpc: Address, rest: Address) -> None:
+        self._stopping = asyncio.Event()
+        self._database = database
+        jobs, assets = JobStore(database), AssetStore(database)
+        self._recorder = Recorder(jobs, bus.events)
+        self._relay = Relay(Outbox(database), database.outbox_filled, bus, store)
+        self._background = (
+            Background("relay", self._relay.round),
+            Background("recorder", self._recorder.round),
+        )
+        pipeline = _pipeline(jobs, assets, bus, store, self._stopping)
+        checks = {"database": database.ping, "bus": bus.ping, "store": lambda: store.head("readyz")}
+        self.rpc = RpcServer(pipeline, str(grpc))
+        self.rest = RestServer(pipeline, Readiness(checks, self._stopping), rest, grace=GRACE)
+
+    async def start(self) -> None:
+        """Migrate the database, begin the background work, serve. Stops again what it started when one part fails."""
+        try:
+            await upgrade(self._database)
+            self._database.outbox_filled.set()  # a gateway that died may have left something
+            for work in self._background:
+                await work.start()
+            await self.rpc.start()
+            await self.rest.start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """End streams so that clients come back elsewhere, let calls finish within GRACE, stop the rest. Idempotent."""
+        self._stopping.set()
+        await asyncio.gather(self.rpc.stop(GRACE), self.rest.stop())
+        for work in self._background:
+            await work.stop()
+        await self._recorder.close()
+
+
+def _pipeline(jobs: JobStore, assets: AssetStore, bus: Bus, store: SigningStore, stopping: asyncio.Event) -> Pipeline:
+    models = LiveModels(bus.workers)
+    job_handlers = JobHandlers(jobs, assets, models, Watcher(jobs, assets, bus.events, stopping))
+    asset_handlers = AssetHandlers(assets, store, UploadChecker(store))
+    return Pipeline(
+        unary=unary_handlers(asset_handlers, job_handlers, StepHandlers(models)),
+        streams=stream_handlers(job_handlers),
+    )

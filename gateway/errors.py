@@ -1,0 +1,114 @@
+"""How errors look on the wires. The one place where a code becomes a gRPC status and an HTTP status.
+
+    FramewireError.code --STATUSES--> grpc.StatusCode --HTTP--> HTTP status
+
+The HTTP column is Google's canonical mapping (google/rpc/code.proto).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from framewire.errors import ErrorCode, FramewireError
+
+DOMAIN = "framewire"
+
+STATUSES: Mapping[ErrorCode, grpc.StatusCode] = {
+    ErrorCode.INVALID_ARGUMENT: grpc.StatusCode.INVALID_ARGUMENT,
+    ErrorCode.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    ErrorCode.UNIMPLEMENTED: grpc.StatusCode.UNIMPLEMENTED,
+    ErrorCode.PAGE_TOKEN_INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    ErrorCode.IDEMPOTENCY_KEY_REUSED: grpc.StatusCode.ALREADY_EXISTS,
+    ErrorCode.ASSET_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    ErrorCode.ASSET_NOT_READY: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.ASSET_IN_USE: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.UPLOAD_MISSING: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.UPLOAD_SIZE_MISMATCH: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.UPLOAD_HASH_MISMATCH: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.JOB_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    ErrorCode.STEP_UNKNOWN: grpc.StatusCode.NOT_FOUND,
+    ErrorCode.STEP_INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    ErrorCode.MODEL_UNKNOWN: grpc.StatusCode.INVALID_ARGUMENT,
+    ErrorCode.MEDIA_UNREADABLE: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.MEDIA_NO_VIDEO: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.MEDIA_UNSUPPORTED_CODEC: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.MEDIA_TOO_LARGE: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.INFERENCE_FAILED: grpc.StatusCode.INTERNAL,
+    ErrorCode.INFERENCE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.STORE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.OBJECT_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    ErrorCode.BUS_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.DATABASE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.RUNNER_CRASHED: grpc.StatusCode.INTERNAL,
+    ErrorCode.ATTEMPTS_EXHAUSTED: grpc.StatusCode.ABORTED,
+    ErrorCode.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
+    ErrorCode.CANCELLED: grpc.StatusCode.CANCELLED,
+    ErrorCode.SERVER_UNREACHABLE: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.SERVER_STOPPING: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.FILE_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    ErrorCode.FILE_UNWRITABLE: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.STACK_NOT_RUNNING: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.STACK_ALREADY_RUNNING: grpc.StatusCode.ALREADY_EXISTS,
+    ErrorCode.STACK_START_FAILED: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.TOOL_MISSING: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.CONFIG_INVALID: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.INTERNAL: grpc.StatusCode.INTERNAL,
+}
+
+HTTP: Mapping[grpc.StatusCode, int] = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.FAILED_PRECONDITION: 400,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.CANCELLED: 499,
+    grpc.StatusCode.INTERNAL: 500,
+    grpc.StatusCode.UNIMPLEMENTED: 501,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+}
+
+log = logging.getLogger(__name__)
+
+
+def grpc_status(error: FramewireError) -> grpc.StatusCode:
+    """The error's status on gRPC."""
+    return STATUSES.get(error.code, grpc.StatusCode.INTERNAL)
+
+
+def http_status(error: FramewireError) -> int:
+    """The error's status on HTTP."""
+    return HTTP[grpc_status(error)]
+
+
+def to_status(error: FramewireError, request_id: str) -> status_pb2.Status:
+    """The error as both wires carry it: ErrorInfo with the code, RequestInfo, BadRequest where fields are to blame."""
+    number: int = grpc_status(error).value[0]
+    status = status_pb2.Status(code=number, message=error.message)
+    info = error_details_pb2.ErrorInfo(
+        reason=error.code, domain=DOMAIN, metadata={"retryable": str(error.retryable).lower()}
+    )
+    status.details.add().Pack(info)
+    status.details.add().Pack(error_details_pb2.RequestInfo(request_id=request_id))
+    if error.violations:
+        fields = [{"field": each.field, "description": each.description} for each in error.violations]
+        status.details.add().Pack(error_details_pb2.BadRequest(field_violations=fields))
+    return status
+
+
+@contextlib.contextmanager
+def only_typed(request_id: str) -> Iterator[None]:
+    """Let only typed errors out: anything else is logged with its traceback and leaves as INTERNAL, without details."""
+    try:
+        yield
+    except FramewireError:
+        raise
+    except Exception as error:
+        log.exception("unexpected error")
+        message = f"internal error; the gateway's log has more under request id {request_id}"
+        raise FramewireError(message) from error

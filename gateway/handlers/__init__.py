@@ -1,0 +1,31 @@
+"""The methods of the contract: a request in, an answer out, whichever wire it came on."""
+
+from __future__ import annotations
+
+from gateway.handlers.assets import AssetHandlers
+from gateway.handlers.jobs import JobHandlers
+from gateway.handlers.steps import StepHandlers
+from gateway.pipeline import StreamHandler, UnaryHandler
+
+
+def unary_handlers(assets: AssetHandlers, jobs: JobHandlers, steps: StepHandlers) -> dict[str, UnaryHandler]:
+    """Every method that gives one answer."""
+    return {
+        "framewire.v1.AssetService/CreateUpload": assets.create_upload,
+        "framewire.v1.AssetService/CompleteUpload": assets.complete_upload,
+        "framewire.v1.AssetService/GetAsset": assets.get_asset,
+        "framewire.v1.AssetService/ListAssets": assets.list_assets,
+        "framewire.v1.AssetService/DeleteAsset": assets.delete_asset,
+        "framewire.v1.AssetService/CreateDownloadUrl": assets.create_download_url,
+        "framewire.v1.JobService/CreateJob": jobs.create_job,
+        "framewire.v1.JobService/GetJob": jobs.get_job,
+        "framewire.v1.JobService/ListJobs": jobs.list_jobs,
+        "framewire.v1.JobService/CancelJob": jobs.cancel_job,
+        "framewire.v1.StepService/ListSteps": steps.list_steps,
+        "framewire.v1.StepService/GetStep": steps.get_step,
+    }
+
+
+def stream_handlers(jobs: JobHandlers) -> dict[str, StreamHandler]:
+    """Every method that streams."""
+    return {"framewire.v1.JobService/WatchJob": jobs.watch_job}

@@ -1,0 +1,54 @@
+"""The public methods, read from the descriptors: every wire serves exactly what the contract lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from google.api import annotations_pb2
+from google.api.http_pb2 import HttpRule
+from google.protobuf import message_factory
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
+
+from framewire.v1 import asset_pb2, job_pb2, step_pb2
+
+SERVICES: tuple[ServiceDescriptor, ...] = (
+    asset_pb2.DESCRIPTOR.services_by_name["AssetService"],
+    job_pb2.DESCRIPTOR.services_by_name["JobService"],
+    step_pb2.DESCRIPTOR.services_by_name["StepService"],
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """One method of one service."""
+
+    service: str
+    """Full name, e.g. `framewire.v1.JobService`."""
+    name: str
+    """e.g. `CreateJob`."""
+    request: type[Message]
+    streams: bool
+    """It answers with a stream."""
+    http: HttpRule
+    """Its address on REST."""
+
+    @property
+    def full_name(self) -> str:
+        """`framewire.v1.JobService/CreateJob`."""
+        return f"{self.service}/{self.name}"
+
+
+def public_methods() -> list[Method]:
+    """Every method of every public service."""
+    return [_method(method) for service in SERVICES for method in service.methods]
+
+
+def _method(descriptor: MethodDescriptor) -> Method:
+    return Method(
+        service=descriptor.containing_service.full_name,
+        name=descriptor.name,
+        request=message_factory.GetMessageClass(descriptor.input_type),
+        streams=descriptor.server_streaming,
+        http=descriptor.GetOptions().Extensions[annotations_pb2.http],
+    )

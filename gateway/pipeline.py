@@ -1,0 +1,114 @@
+"""What happens to every call, whichever wire it came on:
+
+request id -> who calls -> parse -> the contract's rules -> handler -> only typed errors leave
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from google.protobuf.message import Message
+from ulid import ULID
+
+from framewire.errors import ErrorCode, FramewireError
+from framewire.logs import log_context
+from gateway import errors
+from gateway.methods import Method
+from gateway.principal import Identify, Principal, anonymous
+from gateway.validation import validate
+
+REQUEST_ID = "x-request-id"
+_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")  # it goes into logs and headers as it is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What a handler may know about a call beside its request."""
+
+    request_id: str
+    principal: Principal
+
+    @property
+    def workspace_id(self) -> str:
+        """The workspace the call works in."""
+        return self.principal.workspace_id
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A call as a wire received it. Names in `metadata` are lower-case."""
+
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    request_id: str = ""
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, str]) -> Arrival:
+        """With the caller's request id where it sent an acceptable one, with a new one otherwise."""
+        given = metadata.get(REQUEST_ID, "")
+        return cls(metadata, given if _ACCEPTABLE_ID.fullmatch(given) else str(ULID()).lower())
+
+
+UnaryHandler = Callable[[Call, Any], Awaitable[Message]]
+StreamHandler = Callable[[Call, Any], Awaitable[AsyncGenerator[Any, None] | None]]
+"""Checks first, then the messages; None when it is known that there will be none."""
+
+Parse = Callable[[], Message]
+_Handler = TypeVar("_Handler")
+
+
+class Pipeline:
+    """The handlers by full method name, and the way to them. Raises nothing but FramewireError."""
+
+    def __init__(
+        self,
+        *,
+        unary: Mapping[str, UnaryHandler],
+        streams: Mapping[str, StreamHandler],
+        identify: Identify = anonymous,
+    ) -> None:
+        self._unary = unary
+        self._streams = streams
+        self._identify = identify
+
+    @contextlib.contextmanager
+    def logged(self, method: Method, arrival: Arrival) -> Iterator[None]:
+        """Records logged inside carry the request id and the method."""
+        with log_context(request_id=arrival.request_id, method=method.full_name):
+            yield
+
+    async def call(self, method: Method, parse: Parse, arrival: Arrival) -> Message:
+        """The answer of a method that gives one."""
+        with errors.only_typed(arrival.request_id):
+            call, request = await self._admit(parse, arrival)
+            return await _known(self._unary, method)(call, request)
+
+    async def stream(self, method: Method, parse: Parse, arrival: Arrival) -> AsyncGenerator[Message, None] | None:
+        """The answers of a method that streams, None when there will be none. Close the iterator."""
+        with errors.only_typed(arrival.request_id):
+            call, request = await self._admit(parse, arrival)
+            messages = await _known(self._streams, method)(call, request)
+        return None if messages is None else _typed_only(messages, arrival.request_id)
+
+    async def _admit(self, parse: Parse, arrival: Arrival) -> tuple[Call, Message]:
+        principal = await self._identify(arrival.metadata)
+        request = parse()
+        validate(request)
+        return Call(request_id=arrival.request_id, principal=principal), request
+
+
+def _known(handlers: Mapping[str, _Handler], method: Method) -> _Handler:
+    try:
+        return handlers[method.full_name]
+    except KeyError:
+        raise FramewireError(f"{method.full_name} is not served", code=ErrorCode.UNIMPLEMENTED) from None
+
+
+async def _typed_only(messages: AsyncGenerator[Message, None], request_id: str) -> AsyncGenerator[Message, None]:
+    with errors.only_typed(request_id):
+        async with contextlib.aclosing(messages):
+            async for message in messages:
+                yield message

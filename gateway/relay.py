@@ -1,0 +1,131 @@
+"""The relay: what the database decided becomes known to the bus.
+
+Every action may be done twice (a relay may die between doing and removing, two gateways may do the same row) and
+comes to the same: an event is appended only where the log still stands before it, orders and cancellations are
+idempotent, and once a job's log has ended nothing more is said about it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+
+from framewire.bus.interface import Bus, EventConflict
+from framewire.db.outbox import Outbox, OutboxKind, OutboxRow
+from framewire.jobs.states import ends_job
+from framewire.logs import log_context
+from framewire.storage.interface import ObjectStore
+from framewire.v1.job_pb2 import (
+    JOB_STATE_CANCELLED,
+    JOB_STATE_QUEUED,
+    JOB_STATE_WAITING_UPLOAD,
+    Event,
+)
+from framewire.work.v1.work_pb2 import JobOrder
+
+_BATCH = 200
+_AT_ONCE = 16
+log = logging.getLogger(__name__)
+
+
+class Relay:
+    """One round sends what lies in the outbox; rows of one job in order, jobs side by side."""
+
+    def __init__(
+        self, outbox: Outbox, filled: asyncio.Event, bus: Bus, store: ObjectStore, *, poll: float = 5.0
+    ) -> None:
+        self._outbox = outbox
+        self._filled = filled
+        self._bus = bus
+        self._store = store
+        self._poll = poll  # other gateways fill the same outbox without telling this one
+
+    async def round(self) -> None:
+        """Wait until there may be something, at most `poll` seconds, and send until the outbox is empty.
+
+        Raises the first error when a row could not be sent; it stays, and so do the later ones of the same job.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._poll):
+                await self._filled.wait()
+        self._filled.clear()
+        try:
+            while rows := await self._outbox.take(_BATCH):
+                await self._send_all(rows)
+        except BaseException:
+            self._filled.set()  # what is left does not have to wait for a new row
+            raise
+
+    async def _send_all(self, rows: Iterable[OutboxRow]) -> None:
+        subjects: dict[str, list[OutboxRow]] = {}
+        for row in rows:
+            subjects.setdefault(row.subject, []).append(row)
+        places = asyncio.Semaphore(_AT_ONCE)
+        sending = (self._send_subject(group, places) for group in subjects.values())
+        results = await asyncio.gather(*sending, return_exceptions=True)
+        errors = [result for result in results if isinstance(result, BaseException)]
+        if errors:
+            raise errors[0]
+
+    async def _send_subject(self, rows: list[OutboxRow], places: asyncio.Semaphore) -> None:
+        sent: list[int] = []
+        try:
+            async with places:
+                for row in rows:
+                    with log_context(subject=row.subject):
+                        await self._send(row)
+                    sent.append(row.outbox_id)
+        finally:
+            await self._outbox.remove(sent)
+
+    async def _send(self, row: OutboxRow) -> None:
+        match row.kind:
+            case OutboxKind.APPEND_EVENT:
+                await self._append(Event.FromString(row.payload))
+            case OutboxKind.PUBLISH_ORDER:
+                await self._publish(JobOrder.FromString(row.payload))
+            case OutboxKind.REQUEST_CANCELLATION:
+                await self._bus.cancellations.request(JobOrder.FromString(row.payload).job_id)
+            case OutboxKind.REMOVE_ORDER:
+                await self._remove(JobOrder.FromString(row.payload))
+            case OutboxKind.DELETE_OBJECT:
+                await self._store.delete(row.payload.decode())
+
+    async def _append(self, event: Event) -> None:
+        last = await self._bus.events.last(event.job_id)
+        while may_follow(last, event):
+            try:
+                await self._bus.events.append(event, after=last.number if last else 0)
+            except EventConflict as conflict:
+                last = conflict.last  # somebody was first: look again whether it may still be said
+            else:
+                return
+
+    async def _publish(self, order: JobOrder) -> None:
+        last = await self._bus.events.last(order.job_id)
+        if last is None or not ends_job(last):
+            await self._bus.jobs.publish(order)
+
+    async def _remove(self, order: JobOrder) -> None:
+        """Only once the log has ended: a running job's order must come back if its worker dies."""
+        last = await self._bus.events.last(order.job_id)
+        if last is not None and ends_job(last):
+            await self._bus.jobs.remove(order)
+
+
+def may_follow(last: Event | None, event: Event) -> bool:
+    """Whether the gateway may still say `event` when `last` is the newest of the job's log.
+
+    The gateway begins a log (WAITING_UPLOAD, QUEUED) and ends one that no worker holds (CANCELLED); a job that runs
+    is ended by its worker, which hears of the cancellation.
+    """
+    state = event.status.state
+    if last is None:
+        return True
+    if state == JOB_STATE_QUEUED:
+        return last.status.state == JOB_STATE_WAITING_UPLOAD
+    if state == JOB_STATE_CANCELLED:
+        return last.status.state in {JOB_STATE_WAITING_UPLOAD, JOB_STATE_QUEUED}
+    return False

@@ -1,0 +1,1 @@
+"""The REST wire: addresses and JSON made from the contract's annotations."""
