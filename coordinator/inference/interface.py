@@ -54,7 +54,7 @@ class InferenceServer(Protocol):
     def infer(
         self, contract: ModelContract, inputs: Block, outputs: Block, *, frames: int, height: int, width: int
     ) -> Future[None]:
-        """Run `frames` frames of `height` x `width` that lie at the start of `inputs`; results lie at the start of `outputs`.
+        """Run `frames` frames of `height` x `width` from the start of `inputs`; results go to the start of `outputs`.
 
         Several may be in flight; each future ends in order of nothing in particular, with
         WorkerError (INFERENCE_FAILED) or Unavailable when the request failed.

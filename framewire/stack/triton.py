@@ -34,12 +34,13 @@ TRITON_KEY_HEADER = "framewire-key"
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX keeps shared memory, not a temporary folder
 _REPOSITORY = Path(framewire.__file__).resolve().parent.parent
 DROP_INS = _REPOSITORY / "deploy" / "triton" / "backends"
+_PROC = Path("/proc")
 _STUB = "triton_python_backend_stub"
 _INSTALL = "install it with `make venv`, or `pip install --no-deps nvidia-pytriton`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TritonServer:
+class TritonInstallation:
     """Where one installation of Triton lies."""
 
     program: Path
@@ -51,18 +52,20 @@ class TritonServer:
     """Folders the program's and the stub's shared libraries are in."""
 
 
-def find_tritonserver() -> TritonServer:
+def find_tritonserver() -> TritonInstallation:
     """The installed server. Raises LocalError (TOOL_MISSING) that says what to install."""
     server = _in_wheel() or _on_path()
     if server is None:
         raise _missing(f"there is no tritonserver; {_INSTALL}")
     if not server.stub.is_file():
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        raise _missing(f"this tritonserver cannot run Python {version} ({server.stub} is missing); use Python 3.11 or 3.12")
+        raise _missing(
+            f"this tritonserver cannot run Python {version} ({server.stub} is missing); use Python 3.11 or 3.12"
+        )
     return server
 
 
-def prepare_backends(server: TritonServer, folder: Path, drop_ins: Path = DROP_INS) -> Path:
+def prepare_backends(server: TritonInstallation, folder: Path, drop_ins: Path = DROP_INS) -> Path:
     """Compose the backend directory in `folder`, anew each time: the server's own, and drop-ins for those it lacks.
 
     Returns `folder`. Raises LocalError (TOOL_MISSING) when there are no drop-ins at `drop_ins`.
@@ -78,7 +81,14 @@ def prepare_backends(server: TritonServer, folder: Path, drop_ins: Path = DROP_I
 
 
 def command(
-    server: TritonServer, *, models: Path, backends: Path, port: int, key: str, shm_prefix: str, path: str = os.defpath
+    server: TritonInstallation,
+    *,
+    models: Path,
+    backends: Path,
+    port: int,
+    key: str,
+    shm_prefix: str,
+    path: str = os.defpath,
 ) -> tuple[list[str], dict[str, str]]:
     """What to execute, and the environment variables it needs besides the inherited ones.
 
@@ -120,14 +130,33 @@ def sweep_shared_memory(shm_prefix: str) -> None:
             leftover.unlink()
 
 
-def _in_wheel() -> TritonServer | None:
+def hide_key(pid: int, key: str) -> bool:
+    """Overwrite the key where others can read it: in the running server's argument vector. Whether that worked.
+
+    Triton has its own copy by then. The kernel lets this user write to that memory, and nobody else but root.
+    """
+    process = _PROC / str(pid)
+    try:
+        start, end = map(int, (process / "stat").read_bytes().rpartition(b")")[2].split()[45:47])
+        with (process / "mem").open("r+b", buffering=0) as memory:
+            memory.seek(start)
+            at = memory.read(end - start).find(key.encode())
+            if not key or at < 0:
+                return False
+            memory.seek(start + at)
+            return memory.write(b"*" * len(key)) == len(key)
+    except (OSError, ValueError):
+        return False
+
+
+def _in_wheel() -> TritonInstallation | None:
     spec = importlib.util.find_spec("pytriton")
     if spec is None or spec.origin is None:
         return None
     package = Path(spec.origin).parent
     root = package / "tritonserver"
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    return TritonServer(
+    return TritonInstallation(
         program=root / "bin" / "tritonserver",
         backends=root / "backends",
         stub=root / "python_backend_stubs" / version / _STUB,
@@ -135,13 +164,13 @@ def _in_wheel() -> TritonServer | None:
     )
 
 
-def _on_path() -> TritonServer | None:
+def _on_path() -> TritonInstallation | None:
     found = shutil.which("tritonserver")
     if found is None:
         return None
     program = Path(found).resolve()
     root = program.parent.parent
-    return TritonServer(
+    return TritonInstallation(
         program=program,
         backends=root / "backends",
         stub=root / "backends" / "python" / _STUB,

@@ -11,6 +11,7 @@ Different on purpose: without `intra_op_thread_count` the machine's cores are di
 model's instances, where the native backend gives all of them to each.
 """
 
+import ctypes
 import json
 import os
 from pathlib import Path
@@ -60,15 +61,28 @@ class TritonPythonModel:
             return _failure(error, pb_utils.TritonError.INTERNAL)
 
     def _run(self, request):
-        # DLPack both ways: nothing is copied here, and as_numpy() and Tensor(name, array) were built for numpy 1:
-        # with numpy 2 they give strides of 0 and tensors of no bytes, without a word.
+        # DLPack both ways: nothing is copied here. as_numpy() and Tensor(name, array) were built for numpy 1;
+        # with numpy 2 they give, without a word, strides of 0 and tensors of no bytes.
         feeds = {name: np.from_dlpack(pb_utils.get_input_tensor_by_name(request, name)) for name in self._inputs}
         names = list(request.requested_output_names())
         results = self._session.run(names, feeds)
-        return [pb_utils.Tensor.from_dlpack(name, array) for name, array in zip(names, results, strict=True)]
+        return [_tensor(name, array) for name, array in zip(names, results, strict=True)]
 
 
 _INVALID = (ort.capi.onnxruntime_pybind11_state.InvalidArgument,)
+
+
+def _tensor(name, array):
+    capsule = array.__dlpack__()
+    tensor = pb_utils.Tensor.from_dlpack(name, capsule)
+    # Triton marks the capsule it has taken with a name of its own; numpy knows only the standard's, and would
+    # complain in the log about every single one
+    _rename_capsule(capsule, b"used_dltensor")
+    return tensor
+
+
+_rename_capsule = ctypes.pythonapi.PyCapsule_SetName
+_rename_capsule.argtypes = [ctypes.py_object, ctypes.c_char_p]
 
 
 def _failure(error, code):

@@ -1,0 +1,199 @@
+"""An inference server without a server: nearest neighbour by numpy, and failures on demand.
+
+server = FakeInferenceServer(hold=True)          # requests wait until the test says so
+server.fail_next(Unavailable("gone"))            # the next one fails
+server.pending[1].finish()                       # the second comes back before the first
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from framewire.errors import ErrorCode, StepError, Unavailable
+from framewire.steps.contract import DEFAULT_ENHANCE_MODEL, ModelContract
+
+
+def fake_contract(name: str = DEFAULT_ENHANCE_MODEL, *, scale: int = 2, max_batch: int = 8) -> ModelContract:
+    """The contract of a model that repeats pixels."""
+    return ModelContract(
+        name=name,
+        version="1",
+        input="FRAMES_IN",
+        output="FRAMES_OUT",
+        scale=scale,
+        size_multiple=1,
+        max_batch=max_batch,
+        license="Apache-2.0",
+        description=f"Repeats every pixel {scale} times each way.",
+    )
+
+
+class FakeBlock:
+    """Memory for one batch."""
+
+    def __init__(self, size: int, give_back: Callable[[FakeBlock], None]) -> None:
+        self._memory = np.zeros(size, np.uint8)
+        self._give_back = give_back
+
+    def array(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """The first bytes as a writable array. Raises ValueError when the block is too small."""
+        wanted = math.prod(shape)
+        if wanted > self._memory.size:
+            raise ValueError(f"{shape} needs {wanted} bytes, the block has {self._memory.size}")
+        return self._memory[:wanted].reshape(shape)
+
+    def release(self) -> None:
+        """Give it back; nothing when it was given back already."""
+        self._give_back(self)
+
+
+class FakeArena:
+    """Lends blocks out. `lent` counts those that have not come back."""
+
+    def __init__(self, *, block_bytes: int, blocks: int) -> None:
+        self._state = threading.Condition()
+        self._free = deque(FakeBlock(block_bytes, self._take_back) for _ in range(blocks))
+        self._blocks = blocks
+        self.closed = False
+
+    @property
+    def lent(self) -> int:
+        """Blocks somebody has."""
+        with self._state:
+            return self._blocks - len(self._free)
+
+    def acquire(self, *, timeout: float) -> FakeBlock:
+        """A free block. Raises Unavailable (INFERENCE_UNAVAILABLE) when none comes within `timeout` seconds."""
+        with self._state:
+            self._state.wait_for(lambda: self._free or self.closed, timeout)
+            if self.closed or not self._free:
+                raise Unavailable("no block came free", code=ErrorCode.INFERENCE_UNAVAILABLE)
+            return self._free.popleft()
+
+    def close(self) -> None:
+        """Wakes who waits for a block. Idempotent."""
+        with self._state:
+            self.closed = True
+            self._state.notify_all()
+
+    def _take_back(self, block: FakeBlock) -> None:
+        with self._state:
+            if block not in self._free:
+                self._free.append(block)
+                self._state.notify()
+
+
+@dataclass(eq=False)
+class PendingRequest:
+    """A request that waits for the test to end it."""
+
+    contract: ModelContract
+    inputs: NDArray[np.uint8]
+    outputs: NDArray[np.uint8]
+    result: Future[None] = field(default_factory=Future)
+
+    def finish(self) -> None:
+        """Compute the result; nothing when it has ended already."""
+        if not self.result.done():
+            repeated = self.inputs.repeat(self.contract.scale, axis=1).repeat(self.contract.scale, axis=2)
+            self.outputs[...] = repeated
+            self.result.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        """End it with an error; nothing when it has ended already."""
+        if not self.result.done():
+            self.result.set_exception(error)
+
+
+class FakeInferenceServer:
+    """Satisfies coordinator.inference.interface.InferenceServer.
+
+    `hold`: requests stay in `pending` until the test finishes or fails them, in any order.
+    """
+
+    def __init__(self, models: Sequence[ModelContract] | None = None, *, hold: bool = False) -> None:
+        contracts = [fake_contract()] if models is None else models
+        self._models = {contract.name: contract for contract in contracts}
+        self._hold = hold
+        self._errors: deque[Exception] = deque()
+        self.pending: list[PendingRequest] = []
+        """Requests that have not ended, in the order they came."""
+        self.requests = 0
+        """Requests there were."""
+        self.arenas: list[FakeArena] = []
+        """Arenas there were, closed ones included."""
+        self.reachable = True
+        """False: every call raises Unavailable, as if the server were gone."""
+        self.closed = False
+
+    def fail_next(self, error: Exception) -> None:
+        """The next request fails; called twice, the next two."""
+        self._errors.append(error)
+
+    def models(self) -> list[ModelContract]:
+        """All contracts."""
+        self._answer()
+        return list(self._models.values())
+
+    def contract(self, model: str) -> ModelContract:
+        """One contract. Raises StepError (MODEL_UNKNOWN)."""
+        self._answer()
+        if model not in self._models:
+            raise StepError(f"no model {model} is served", code=ErrorCode.MODEL_UNKNOWN)
+        return self._models[model]
+
+    def open_arena(self, *, block_bytes: int, blocks: int) -> FakeArena:
+        """Plain memory."""
+        self._answer()
+        arena = FakeArena(block_bytes=block_bytes, blocks=blocks)
+        self.arenas.append(arena)
+        return arena
+
+    def infer(
+        self, contract: ModelContract, inputs: FakeBlock, outputs: FakeBlock, *, frames: int, height: int, width: int
+    ) -> Future[None]:
+        """Repeat pixels: at once, or when the test says so."""
+        if not 1 <= frames <= contract.max_batch or height % contract.size_multiple or width % contract.size_multiple:
+            raise ValueError(f"{contract.name} does not take {frames} frames of {width}x{height}")
+        larger = (frames, height * contract.scale, width * contract.scale, 3)
+        request = PendingRequest(contract, inputs.array((frames, height, width, 3)), outputs.array(larger))
+        self.requests += 1
+        self.pending.append(request)
+        request.result.add_done_callback(lambda _done: self.pending.remove(request))
+        if self._errors:
+            request.fail(self._errors.popleft())
+        elif self.closed or not self.reachable:
+            request.fail(_gone())
+        elif contract.name not in self._models:
+            request.fail(StepError(f"no model {contract.name} is served", code=ErrorCode.MODEL_UNKNOWN))
+        elif not self._hold:
+            request.finish()
+        return request.result
+
+    def sweep_dead_regions(self) -> int:
+        """Nothing to sweep."""
+        return 0
+
+    def close(self) -> None:
+        """Ends what is pending with Unavailable. Idempotent."""
+        self.closed = True
+        for request in list(self.pending):
+            request.fail(_gone())
+        for arena in self.arenas:
+            arena.close()
+
+    def _answer(self) -> None:
+        if self.closed or not self.reachable:
+            raise _gone()
+
+
+def _gone() -> Unavailable:
+    return Unavailable("the model server does not answer", code=ErrorCode.INFERENCE_UNAVAILABLE)
