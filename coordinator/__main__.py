@@ -1,0 +1,183 @@
+"""`python -m coordinator`: a worker. The one place where its parts are chosen and the environment is read."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from coordinator.inference.triton import TritonServer, TritonSettings
+from coordinator.settings import RunnerSettings, WorkerSettings, runner_environment, worker_settings
+from coordinator.worker import Worker
+from framewire.bus.nats import NatsBus, NatsSettings
+from framewire.environment import Environment
+from framewire.errors import FramewireError
+from framewire.lifecycle import notify_ready, stop_event
+from framewire.logs import configure
+from framewire.storage.s3 import S3ObjectStore, S3Settings
+from framewire.v1.step_pb2 import Lane
+
+log = logging.getLogger("coordinator")
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+
+VARIABLES: Final = {
+    "FRAMEWIRE_NATS_URL": "address of NATS, several separated by commas (nats://127.0.0.1:4222)",
+    "FRAMEWIRE_S3_ENDPOINT": "address of the object store; empty for Amazon's own",
+    "FRAMEWIRE_S3_BUCKET": "its bucket (framewire)",
+    "FRAMEWIRE_S3_REGION": "its region (us-east-1)",
+    "FRAMEWIRE_S3_ACCESS_KEY": "its access key; required",
+    "FRAMEWIRE_S3_SECRET_KEY": "its secret key; required",
+    "FRAMEWIRE_TRITON_URL": "host:port of Triton's gRPC endpoint (127.0.0.1:8001)",
+    "FRAMEWIRE_TRITON_KEY": "value of the header that opens Triton's restricted protocols (none)",
+    "FRAMEWIRE_TRITON_SHARED_MEMORY": "hand frames over in shared memory: Triton is on this host (yes)",
+    "FRAMEWIRE_WORKER": "this worker's name, unique among all (host name and process id)",
+    "FRAMEWIRE_LANES": "kinds of jobs to take: gpu, cpu or both (gpu,cpu)",
+    "FRAMEWIRE_SLOTS": "jobs to run at once (3)",
+    "FRAMEWIRE_SCRATCH": "folder for files of running jobs (framewire-scratch in the system's temporary folder)",
+    "FRAMEWIRE_LOG_STYLE": "text or json (text)",
+    "FRAMEWIRE_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR (INFO)",
+    "FRAMEWIRE_READY_FD": "descriptor that gets one line of JSON when the worker is ready (none)",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything this process can be told."""
+
+    worker: WorkerSettings
+    runner: RunnerSettings
+    nats: NatsSettings
+    store: S3Settings
+    triton: TritonSettings
+
+
+def main(argv: Sequence[str], variables: Mapping[str, str]) -> int:
+    """Run a worker until it is told to stop. Returns the process's exit code."""
+    _parser().parse_args(argv)
+    try:
+        _configure_logs(Environment(variables))
+        settings = read_settings(variables)
+    except FramewireError as error:
+        return _complain(error, EXIT_USAGE)
+    try:
+        return _run(settings, variables)
+    except FramewireError as error:
+        return _complain(error, EXIT_FAILED)
+    except OSError as error:
+        return _complain(error, EXIT_FAILED)
+
+
+def read_settings(variables: Mapping[str, str]) -> Settings:
+    """Raises LocalError (CONFIG_INVALID) naming the variable that is missing or makes no sense."""
+    env = Environment(variables)
+    worker = worker_settings(env, pid=os.getpid())
+    return Settings(
+        worker=worker,
+        runner=RunnerSettings(environment=runner_environment(variables)),
+        nats=NatsSettings(
+            url=env.text("FRAMEWIRE_NATS_URL", "nats://127.0.0.1:4222"), name=f"coordinator {worker.name}"
+        ),
+        store=S3Settings(
+            endpoint=env.text("FRAMEWIRE_S3_ENDPOINT", ""),
+            bucket=env.text("FRAMEWIRE_S3_BUCKET", "framewire"),
+            region=env.text("FRAMEWIRE_S3_REGION", "us-east-1"),
+            access_key=env.text("FRAMEWIRE_S3_ACCESS_KEY"),
+            secret_key=env.text("FRAMEWIRE_S3_SECRET_KEY"),
+        ),
+        triton=TritonSettings(
+            url=worker.inference.url,
+            key=worker.inference.key,
+            shared_memory=worker.inference.shared_memory,
+        ),
+    )
+
+
+def _run(settings: Settings, variables: Mapping[str, str]) -> int:
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_serve(settings, variables))
+
+
+async def _serve(settings: Settings, variables: Mapping[str, str]) -> int:
+    stop = stop_event()
+    bus = await NatsBus.connect(settings.nats)
+    store = S3ObjectStore(settings.store)
+    triton = TritonServer(settings.triton)
+    worker = Worker(settings.worker, settings.runner, bus=bus, store=store, models=triton)
+    try:
+        await worker.start()
+        _announce_ready(settings.worker, variables)
+        await _either(stop, worker.broken)
+    finally:
+        _leave_at_once_when_told_again()
+        await worker.stop()
+        triton.close()
+        await store.close()
+        await bus.close()
+    return EXIT_FAILED if worker.broken.is_set() else 0
+
+
+def _announce_ready(settings: WorkerSettings, variables: Mapping[str, str]) -> None:
+    lanes = [Lane.Name(lane).removeprefix("LANE_").lower() for lane in settings.lanes]
+    log.info("worker %s takes %s jobs, %d at once", settings.name, " and ".join(lanes), settings.slots)
+    notify_ready(variables, worker=settings.name, lanes=lanes, slots=settings.slots)
+
+
+async def _either(*events: asyncio.Event) -> None:
+    waiting = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+def _leave_at_once_when_told_again() -> None:
+    """From now on SIGTERM and SIGINT end the process there and then; runners die with it."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _leave, number)
+
+
+def _leave(number: int) -> NoReturn:
+    os._exit(128 + number)
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:  # not made for every system; asyncio's own loop will do
+        return None
+    return uvloop.Loop
+
+
+def _configure_logs(env: Environment) -> None:
+    configure(
+        "coordinator", style=env.text("FRAMEWIRE_LOG_STYLE", "text"), level=env.text("FRAMEWIRE_LOG_LEVEL", "INFO")
+    )
+
+
+def _complain(error: Exception, code: int) -> int:
+    sys.stderr.write(f"coordinator: {error}\n")
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, VARIABLES))
+    return argparse.ArgumentParser(
+        prog="python -m coordinator",
+        description="A worker: takes jobs from NATS and runs them with the models Triton serves, until SIGTERM.",
+        epilog="environment variables:\n" + "\n".join(f"  {name:<{width}}  {text}" for name, text in VARIABLES.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], os.environ))

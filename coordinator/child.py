@@ -1,0 +1,216 @@
+"""The parent's side of a runner process, and one kept warm so that a job starts without the time imports take.
+
+Both ways, messages are a 4-byte big-endian length and that many bytes of protobuf: one RunnerOrder down
+stdin, RunnerReports up stdout until `done` or `failed`. The end of stdin tells the runner to stop at once,
+so that it never outlives its worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from coordinator.settings import RunnerSettings
+from framewire.errors import ErrorCode, WorkerError
+from framewire.work.v1.work_pb2 import RunnerOrder, RunnerReport
+
+log = logging.getLogger(__name__)
+
+_LENGTH: Final = 4
+_LARGEST_REPORT: Final = 1 << 20
+_LAST: Final = frozenset({"done", "failed"})
+
+
+class RunnerProcess:
+    """One runner: `send` an order, read its `reports`, `stop` it in any case."""
+
+    def __init__(self, process: Process, settings: RunnerSettings) -> None:
+        if process.stdin is None or process.stdout is None:
+            raise ValueError("a runner needs pipes for stdin and stdout")
+        self._process = process
+        self._stdin, self._stdout = process.stdin, process.stdout
+        self._settings = settings
+
+    @classmethod
+    async def start(cls, settings: RunnerSettings) -> RunnerProcess:
+        """Start one. Raises WorkerError (RUNNER_CRASHED, retryable) when the system cannot."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *settings.command,
+                stdin=PIPE,
+                stdout=PIPE,
+                env=dict(settings.environment),
+                start_new_session=True,  # a Ctrl-C in the terminal is for the worker, which stops its runners itself
+            )
+        except OSError as error:
+            raise _crashed(f"the runner cannot be started: {error}") from error
+        return cls(process, settings)
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended yet, as far as is known."""
+        return self._process.returncode is None
+
+    async def send(self, order: RunnerOrder) -> None:
+        """Hand over the job. Raises WorkerError (RUNNER_CRASHED, retryable) when nobody is there to take it."""
+        payload = order.SerializeToString()
+        try:
+            self._stdin.write(len(payload).to_bytes(_LENGTH, "big") + payload)
+            await self._stdin.drain()
+        except OSError:
+            raise await self._death() from None
+
+    async def reports(self) -> AsyncGenerator[RunnerReport, None]:
+        """What it reports, ending after `done` or `failed`.
+
+        Raises WorkerError (RUNNER_CRASHED, retryable) when it dies before, says nothing for too long or
+        says what cannot be understood.
+        """
+        last = False
+        while not last:
+            report = await self._next()
+            last = report.WhichOneof("kind") in _LAST
+            yield report
+
+    async def stop(self) -> None:
+        """End it and whatever it started: SIGTERM, then SIGKILL after the grace. Idempotent."""
+        self._stdin.close()
+        if self.alive:
+            self._signal(signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.grace):
+                    await self._process.wait()
+        self._signal(signal.SIGKILL)
+        await self._process.wait()
+        await self._drop_output()
+
+    async def _next(self) -> RunnerReport:
+        try:
+            async with asyncio.timeout(self._settings.silence):
+                size = int.from_bytes(await self._stdout.readexactly(_LENGTH), "big")
+                if size > _LARGEST_REPORT:
+                    raise _crashed(f"the runner announced a report of {size} bytes")
+                return RunnerReport.FromString(await self._stdout.readexactly(size))
+        except asyncio.IncompleteReadError:
+            raise await self._death() from None
+        except TimeoutError:
+            raise _crashed(f"the runner said nothing for {self._settings.silence:g} s and was killed") from None
+        except DecodeError:
+            raise _crashed("the runner sent a report that cannot be read") from None
+
+    async def _death(self) -> WorkerError:
+        """The error that says how it died; it has closed its pipes, so that its end is near or forced."""
+        try:
+            async with asyncio.timeout(self._settings.grace):
+                code = await self._process.wait()
+        except TimeoutError:
+            return _crashed("the runner closed its pipes without a report")
+        if code >= 0:
+            return _crashed(f"the runner exited with code {code} without a report")
+        return _crashed(f"the runner was killed by {_signal_name(-code)}{_hint(-code)}")
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the whole process group: it leads one of its own."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    async def _drop_output(self) -> None:
+        """Read stdout to its end, so that the pipe closes now and not when it is collected."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.grace):
+                while await self._stdout.read(_LARGEST_REPORT):
+                    pass
+
+
+class RunnerPool:
+    """Lends runners, with one started ahead: its imports are done by the time it is needed."""
+
+    def __init__(self, settings: RunnerSettings) -> None:
+        self._settings = settings
+        self._spare: asyncio.Task[RunnerProcess] | None = None
+        self._taking = asyncio.Lock()
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Start the first spare; returns without waiting for it."""
+        self._replenish()
+
+    @contextlib.asynccontextmanager
+    async def lend(self) -> AsyncIterator[RunnerProcess]:
+        """A runner for one job; it is stopped at the end, however that comes."""
+        runner = await self._take()
+        try:
+            yield runner
+        finally:
+            await _to_the_end(runner.stop())
+
+    async def stop(self) -> None:
+        """Stop the spare. Those that are lent are stopped by their borrowers. Idempotent."""
+        self._stopped = True
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            with contextlib.suppress(WorkerError):
+                await (await spare).stop()
+
+    async def _take(self) -> RunnerProcess:
+        async with self._taking:
+            runner = await self._from_spare()
+            if not runner.alive:
+                log.warning("the spare runner died while it waited")
+                await runner.stop()
+                runner = await self._from_spare()
+            return runner
+
+    async def _from_spare(self) -> RunnerProcess:
+        spare = self._spare or self._replenish()
+        try:
+            runner = await asyncio.shield(spare)  # a borrower that is cancelled leaves the spare to the next
+        except WorkerError:
+            self._spare = None
+            raise
+        self._replenish()
+        return runner
+
+    def _replenish(self) -> asyncio.Task[RunnerProcess]:
+        if self._stopped:
+            raise WorkerError("the worker stops", code=ErrorCode.RUNNER_CRASHED, retryable=True)
+        self._spare = asyncio.create_task(RunnerProcess.start(self._settings), name="spare runner")
+        return self._spare
+
+
+async def _to_the_end(stopping: Coroutine[None, None, None]) -> None:
+    """Await a bounded coroutine to its end, also when the task that needs it is cancelled meanwhile."""
+    task = asyncio.ensure_future(stopping)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+
+
+def _crashed(message: str) -> WorkerError:
+    return WorkerError(message, code=ErrorCode.RUNNER_CRASHED, retryable=True)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _hint(number: int) -> str:
+    return " (out of memory?)" if number == signal.SIGKILL else ""

@@ -1,0 +1,109 @@
+"""From a delivered order to its disposition."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from coordinator.disposition import Cancelled, Disposition, Done, Fenced, GiveUp, Interrupted, after_failure, exhausted
+from coordinator.worker.attempt import Attempt
+from coordinator.worker.journal import Journal
+from coordinator.worker.patience import patiently
+from coordinator.worker.tools import Tools
+from framewire.bus.interface import EventConflict
+from framewire.errors import ErrorCode, FramewireError, WorkerError
+from framewire.storage.keys import result_key
+from framewire.work.v1.work_pb2 import JobOrder
+
+log = logging.getLogger(__name__)
+
+
+class JobRun:
+    """One job as long as this worker has it. `halt` ends it early; `run` returns how it ended, and never raises."""
+
+    def __init__(self, order: JobOrder, tools: Tools) -> None:
+        self.order = order
+        self.journal: Journal | None = None
+        """None until the job's log was read."""
+        self._tools = tools
+        self._work: asyncio.Task[Disposition] | None = None
+        self._halted: Cancelled | Interrupted | None = None
+
+    def halt(self, why: Cancelled | Interrupted) -> None:
+        """Stop at the next await; the first reason counts. What is stored already stays done."""
+        if self._halted is None:
+            self._halted = why
+            if self._work is not None:
+                self._work.cancel()
+
+    async def run(self) -> Disposition:
+        """Take the job as far as it goes. The runner and the job's folder are gone when this returns."""
+        if self._halted is not None:
+            return self._halted
+        self._work = asyncio.create_task(self._attempt(), name=f"work on {self.order.job_id}")
+        try:
+            await asyncio.wait({self._work})
+        finally:
+            self._work.cancel()
+            await asyncio.wait({self._work})
+        return self._disposition(self._work)
+
+    @property
+    def result_key(self) -> str:
+        """Where this attempt stores its result."""
+        order, attempt = self.order, self.journal.attempt if self.journal else 0
+        return result_key(order.workspace_id, order.job_id, attempt, order.output_asset_id)
+
+    async def _attempt(self) -> Disposition:
+        bus, settings = self._tools.bus, self._tools.settings
+        self.journal = await Journal.open(bus.events, self.order, worker=settings.name, patience=settings.patience)
+        if await patiently(lambda: bus.cancellations.is_requested(self.order.job_id), patience=settings.patience):
+            return Cancelled()
+        if self.journal.attempt >= self._max_attempts:
+            return GiveUp(error=exhausted(self._max_attempts, "the worker of the last one was lost"))
+        await self.journal.begin()
+        return await self._within_limit(self.journal)
+
+    async def _within_limit(self, journal: Journal) -> Done:
+        attempt = Attempt(self.order, journal, self._tools, result_key=self.result_key)
+        limit = asyncio.timeout(self._tools.settings.attempt_limit)
+        try:
+            async with limit:
+                return await attempt.run()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            message = f"not finished within {self._tools.settings.attempt_limit:g} s"
+            raise WorkerError(message, code=ErrorCode.DEADLINE_EXCEEDED) from None
+
+    def _disposition(self, work: asyncio.Task[Disposition]) -> Disposition:
+        if work.cancelled():
+            return self._halted or Interrupted()
+        error = work.exception()
+        if error is None:
+            return work.result()
+        if isinstance(error, EventConflict):
+            return Fenced(last=error.last)
+        if self._halted is not None:
+            return self._halted  # a runner that is being stopped may well complain
+        return after_failure(
+            _typed(error),
+            attempt=self._attempts_so_far,
+            max_attempts=self._max_attempts,
+            first_delay=self._tools.settings.retry_delay,
+        )
+
+    @property
+    def _attempts_so_far(self) -> int:
+        return self.journal.attempt if self.journal and self.journal.begun else 0
+
+    @property
+    def _max_attempts(self) -> int:
+        return max(self.order.max_attempts, 1)
+
+
+def _typed(error: BaseException) -> FramewireError:
+    if isinstance(error, FramewireError):
+        return error
+    log.error("an attempt failed for a reason nobody thought of", exc_info=error)
+    return WorkerError(f"{type(error).__name__}: {error}", code=ErrorCode.INTERNAL, retryable=True)

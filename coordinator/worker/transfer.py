@@ -1,0 +1,114 @@
+"""Files between the object store and a job's folder, checked on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import mimetypes
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from coordinator.settings import WorkerSettings
+from coordinator.worker.patience import patiently
+from framewire.errors import ErrorCode, MediaError, Unavailable, WorkerError
+from framewire.storage.interface import ObjectStore
+from framewire.work.v1.work_pb2 import InputFile
+
+log = logging.getLogger(__name__)
+
+DISCARD_LIMIT: Final = 4.0
+"""Seconds to wait for an upload nobody wants any more, and again for its deletion."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileFacts:
+    """What a file's bytes are."""
+
+    size: int
+    sha256: str
+    """Lower-case hexadecimal."""
+
+
+class Transfer:
+    """Fetches and stores whole files; repeats while the store is away."""
+
+    def __init__(self, store: ObjectStore, settings: WorkerSettings) -> None:
+        self._store = store
+        self._settings = settings
+        self._uploads: dict[str, asyncio.Future[None]] = {}
+
+    async def fetch(self, file: InputFile, path: Path) -> None:
+        """Write an input to `path`. Raises MediaError (UPLOAD_*_MISMATCH) when it is not what was declared."""
+        await self._patiently(lambda: self._store.get_file(file.object_key, path))
+        check(file, await asyncio.to_thread(file_facts, path))
+
+    async def store(self, key: str, path: Path) -> None:
+        """Store a result. When the caller is cancelled the upload goes on, as threads do: `discard` waits for it."""
+        content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        upload = asyncio.ensure_future(
+            self._patiently(lambda: self._store.put_file(key, path, content_type=content_type))
+        )
+        self._uploads[key] = upload
+        await asyncio.shield(upload)
+
+    def keep(self, key: str) -> None:
+        """A result counts: nothing will discard it."""
+        self._uploads.pop(key, None)
+
+    async def discard(self, key: str) -> bool:
+        """Delete a result that does not count, if one was begun. Returns whether it is certain that none is left."""
+        upload = self._uploads.pop(key, None)
+        if upload is None:
+            return True
+        ended = await _ended(upload)
+        try:
+            await patiently(lambda: self._store.delete(key), patience=DISCARD_LIMIT, code=ErrorCode.STORE_UNAVAILABLE)
+        except Unavailable as error:
+            log.warning("%s may be left in the store: %s", key, error.message)
+            return False
+        return ended
+
+    async def _patiently(self, call: Callable[[], Awaitable[None]]) -> None:
+        await patiently(
+            call,
+            patience=self._settings.patience,
+            limit=self._settings.transfer_limit,
+            code=ErrorCode.STORE_UNAVAILABLE,
+        )
+
+
+async def _ended(upload: asyncio.Future[None]) -> bool:
+    """Whether an upload is over, waiting for it within a bound; how it went is of no interest."""
+    await asyncio.wait({upload}, timeout=DISCARD_LIMIT)
+    if upload.done():
+        if not upload.cancelled():
+            upload.exception()
+        return True
+    upload.cancel()
+    return False
+
+
+def check(file: InputFile, facts: FileFacts) -> None:
+    """Raise MediaError unless the bytes are the declared ones. Nothing is declared by 0 or an empty hash."""
+    if file.size_bytes and facts.size != file.size_bytes:
+        raise MediaError(
+            f"{file.filename} has {facts.size} bytes instead of {file.size_bytes}: upload it again",
+            code=ErrorCode.UPLOAD_SIZE_MISMATCH,
+        )
+    if file.sha256 and facts.sha256 != file.sha256:
+        raise MediaError(
+            f"{file.filename} has changed since it was uploaded: upload it again", code=ErrorCode.UPLOAD_HASH_MISMATCH
+        )
+
+
+def file_facts(path: Path) -> FileFacts:
+    """Size and hash of a file. Blocking. Raises WorkerError (RUNNER_CRASHED, retryable) when there is none."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            return FileFacts(size=file.tell(), sha256=digest)
+    except FileNotFoundError:
+        raise WorkerError(f"there is no file {path.name}", code=ErrorCode.RUNNER_CRASHED, retryable=True) from None
