@@ -133,6 +133,8 @@ class Flow:
     def channel(self, name: str, *, depth: int) -> Channel[T]:
         """A new channel that is aborted with this flow."""
         channel: Channel[T] = Channel(name, depth)
+        if self._broken():
+            channel.abort()
         self._channels.append(channel)  # type: ignore[arg-type]  # aborting does not care for what a channel carries
         return channel
 
@@ -166,8 +168,9 @@ class Flow:
         WorkerError (DEADLINE_EXCEEDED, retryable) when nothing moved for `stall` seconds. Returns or raises only after
         every stage has ended; one that does not notice the abort within a bound is left behind and logged.
         """
-        self._running = len(self._threads)
-        for thread in self._threads:
+        with self._lock:
+            self._running = 0 if self._broken() else len(self._threads)
+        for thread in self._threads[: self._running]:
             thread.start()
         moved = -1
         while not self._ended(stall):
@@ -211,6 +214,8 @@ class Flow:
     def _join(self) -> None:
         deadline = time.monotonic() + JOIN_SECONDS
         for thread in self._threads:
+            if thread.ident is None:
+                continue  # stopped before it began
             thread.join(max(0.0, deadline - time.monotonic()) if self._broken() else None)
         stuck = [thread.name for thread in self._threads if thread.is_alive()]
         if stuck:

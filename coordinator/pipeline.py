@@ -32,7 +32,7 @@ INFERENCE_SECONDS = 120.0
 """Longest wait for one batch."""
 ARENA_SECONDS = 10.0
 """Longest wait for a block of an arena that has just been opened."""
-SETTLE_SECONDS = 3.0
+SETTLE_SECONDS = 0.5
 """Longest wait for requests under way when a run ends early."""
 _PACKETS = 512
 """Packets to copy that may wait for a picture before they go ahead in a batch of their own."""
@@ -111,8 +111,6 @@ class Pipeline:
         result = self._plan.result
         self._limits.check_output(result.width, result.height)
         with ExitStack() as stack:
-            pools = self._open_pools(stack)
-            stack.callback(self._settle)
             reader = stack.enter_context(Reader(self._source, self._facts, self._limits))
             writer = Writer(
                 self._target,
@@ -123,6 +121,8 @@ class Pipeline:
                 settings=self._settings,
             )
             stack.callback(writer.abort)
+            pools = self._open_pools(stack)
+            stack.callback(self._settle)
             self._build(reader, writer, pools)
             self._flow.run()
             return self._result(reader, writer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -16,7 +17,8 @@ STAGE = "process"
 class ProgressMeter:
     """Turns a growing number of frames into Progress messages.
 
-    The first call reports at once, later ones when `interval` has passed; `finish` reports 1.0. For one thread.
+    The first call reports at once, later ones when `interval` has passed; `finish` reports 1.0.
+    Safe from several threads.
     """
 
     def __init__(
@@ -36,21 +38,33 @@ class ProgressMeter:
         self._clock = clock
         self._seen: deque[tuple[float, int]] = deque()
         self._reported: float | None = None
+        self._done = 0
+        self._lock = threading.Lock()
 
     def update(self, done: int) -> None:
         """`done` frames have been written."""
-        now = self._clock()
-        if self._reported is not None and now - self._reported < self._interval:
-            return
-        self._reported = now
-        self._report(self._progress(done, now))
+        with self._lock:
+            self._done = done
+            self._report_after(self._interval)
+
+    def repeat(self, silence: float) -> None:
+        """Report again, when nothing was reported for `silence` seconds."""
+        with self._lock:
+            self._report_after(silence)
 
     def finish(self, done: int) -> None:
         """All frames have been written; `done` is what there turned out to be."""
-        self._total = done
-        progress = self._progress(done, self._clock())
-        progress.fraction = 1.0
-        self._report(progress)
+        with self._lock:
+            self._total = done
+            progress = self._progress(done, self._clock())
+            progress.fraction = 1.0
+            self._report(progress)
+
+    def _report_after(self, silence: float) -> None:
+        now = self._clock()
+        if self._reported is None or now - self._reported >= silence:
+            self._reported = now
+            self._report(self._progress(self._done, now))
 
     def _progress(self, done: int, now: float) -> Progress:
         total = max(self._total, done) if self._total else 0

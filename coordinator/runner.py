@@ -11,7 +11,6 @@ neither NATS nor the object store.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import signal
@@ -22,24 +21,12 @@ from typing import NoReturn
 
 from coordinator.flow import Aborted
 from coordinator.inference.interface import InferenceServer
-from coordinator.media.encode import EncoderSettings
-from coordinator.media.fidelity import fidelity_report
-from coordinator.media.limits import MediaLimits
-from coordinator.media.probe import Inspection, inspect
-from coordinator.pipeline import Pipeline, Result
-from coordinator.progress import ProgressMeter
+from coordinator.inference.triton import TritonServer
+from coordinator.job import Connect, Job
 from coordinator.sandbox import SandboxLimits, bound_files, enter
-from coordinator.steps.registry import prepare_steps
 from framewire.environment import Environment
-from framewire.errors import ErrorCode, FramewireError
 from framewire.logs import configure, log_context
-from framewire.v1.job_pb2 import Error, LogLine, OutputSettings, Progress
-from framewire.work.v1.work_pb2 import InferenceAddress, RunnerDone, RunnerFailed, RunnerOrder, RunnerReport
-
-log = logging.getLogger(__name__)
-
-Connect = Callable[[InferenceAddress], InferenceServer]
-"""From an address to a connected model server."""
+from framewire.work.v1.work_pb2 import InferenceAddress, RunnerOrder, RunnerReport
 
 STOPPED = 128 + signal.SIGTERM
 STOP_SECONDS = 5.0
@@ -47,7 +34,7 @@ STOP_SECONDS = 5.0
 _MAX_ORDER = 1 << 20
 
 
-class Reports:
+class ReportPipe:
     """Sends RunnerReports to the parent. Safe from several threads."""
 
     def __init__(self, descriptor: int) -> None:
@@ -62,119 +49,10 @@ class Reports:
             while message:
                 message = message[os.write(self._descriptor, message) :]
 
-    def progress(self, progress: Progress) -> None:
-        """Send progress."""
-        self.send(RunnerReport(progress=progress))
-
-    def warn(self, text: str) -> None:
-        """Send a line that people should see on the job."""
-        self.send(RunnerReport(log=LogLine(level="warning", text=text)))
-
-
-class Job:
-    """One order, executed once."""
-
-    def __init__(self, order: RunnerOrder, reports: Reports, connect: Connect) -> None:
-        self._order = order
-        self._reports = reports
-        self._connect = connect
-        self._source = Path(order.input_path)
-        self._target = Path(order.output_path)
-        self._limits = MediaLimits()
-        self._pipeline: Pipeline | None = None
-
-    def execute(self) -> None:
-        """Do it and report how it ended. Raises flow.Aborted after `stop`."""
-        try:
-            self._reports.send(RunnerReport(done=self._run()))
-        except FramewireError as error:
-            log.info("failed: %s", error.message, exc_info=error.__cause__)
-            self._fail(error.code, error.message, retryable=error.retryable)
-        except MemoryError:
-            log.exception("out of memory")
-            self._fail(
-                ErrorCode.MEDIA_TOO_LARGE, "this job needs more memory than a job may use; scale the picture down"
-            )
-        except (Aborted, BrokenPipeError):
-            raise
-        except Exception:
-            log.exception("a fault of our own")
-            self._fail(ErrorCode.INTERNAL, "the job failed for a reason of our own; the worker's log has the details")
-
-    def stop(self) -> None:
-        """End soon, whatever is being done, without a result. For another thread than `execute`'s."""
-        if self._pipeline is None:
-            self.leave()
-        self._pipeline.stop()
-        threading.Event().wait(STOP_SECONDS)
-        self.leave()
-
-    def discard(self) -> None:
-        """Delete what there is of a result."""
-        self._target.unlink(missing_ok=True)
-
-    def leave(self) -> NoReturn:
-        """End the process now, without a result."""
-        self.discard()
-        os._exit(STOPPED)
-
-    def _run(self) -> RunnerDone:
-        inspection = inspect(self._source, self._limits)
-        self._reports.send(RunnerReport(probed=inspection.media))
-        with contextlib.closing(self._connect(self._order.inference)) as server:
-            result = self._process(inspection, server)
-        return self._compare(inspection, result)
-
-    def _process(self, inspection: Inspection, server: InferenceServer) -> Result:
-        meter = ProgressMeter(inspection.video.frames, self._reports.progress)
-        meter.update(0)
-        self._pipeline = Pipeline(
-            self._source,
-            self._target,
-            inspection,
-            prepare_steps(self._order.steps, server),
-            server,
-            settings=encoder_settings(self._order.output),
-            limits=self._limits,
-            on_frames=meter.update,
-        )
-        result = self._pipeline.run()
-        meter.finish(result.frames_out)
-        for remark in result.remarks:
-            self._reports.warn(remark)
-        return result
-
-    def _compare(self, inspection: Inspection, result: Result) -> RunnerDone:
-        media = inspect(self._target, self._limits).media
-        fidelity = fidelity_report(
-            self._source,
-            self._target,
-            frames_in=result.frames_in,
-            media_in=inspection.media,
-            media_out=media,
-            limits=self._limits,
-        )
-        for stage in result.usage:
-            log.info("%s: %.2f s of processor, %.2f s in all", stage.name, stage.cpu_seconds, stage.wall_seconds)
-        return RunnerDone(fidelity=fidelity, media=media)
-
-    def _fail(self, code: ErrorCode, message: str, *, retryable: bool = False) -> None:
-        self.discard()
-        error = Error(code=code, message=message)
-        self._reports.send(RunnerReport(failed=RunnerFailed(error=error, retryable=retryable)))
-
-
-def encoder_settings(output: OutputSettings) -> EncoderSettings:
-    """The encoder's settings, with its own defaults for what is not set."""
-    defaults = EncoderSettings()
-    return EncoderSettings(
-        crf=output.crf if output.HasField("crf") else defaults.crf, preset=output.preset or defaults.preset
-    )
-
 
 def main(connect: Connect, variables: Mapping[str, str]) -> int:
     """Run one job; returns the exit status."""
-    reports = Reports(_take_stdout())
+    reports = ReportPipe(_take_stdout())
     environment = Environment(variables)
     configure(
         "runner",
@@ -191,7 +69,7 @@ def main(connect: Connect, variables: Mapping[str, str]) -> int:
     if order is None:
         return 0
     bound_files(limits, Path(order.input_path).stat().st_size if Path(order.input_path).exists() else 0)
-    job = Job(order, reports, connect)
+    job = Job(order, reports.send, connect)
     running.append(job)
     _thread("stdin", lambda: _stop_at_end_of_stdin(job))
     with log_context(job_id=order.job_id, attempt=order.attempt):
@@ -232,13 +110,21 @@ def _stop_on_signal(running: list[Job]) -> None:
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     if not running:
         os._exit(STOPPED)
-    running[0].stop()
+    _end(running[0])
 
 
 def _stop_at_end_of_stdin(job: Job) -> None:
     while os.read(0, 4096):
         pass
-    job.stop()
+    _end(job)
+
+
+def _end(job: Job) -> NoReturn:
+    """End the process soon: by itself when a pipeline can be stopped, else at once."""
+    if job.stop():
+        threading.Event().wait(STOP_SECONDS)
+    job.discard()
+    os._exit(STOPPED)
 
 
 def _thread(name: str, target: Callable[[], None]) -> None:
@@ -247,8 +133,6 @@ def _thread(name: str, target: Callable[[], None]) -> None:
 
 def connect_triton(address: InferenceAddress) -> InferenceServer:
     """The model server at this address."""
-    from coordinator.inference.triton import TritonServer
-
     return TritonServer.connect(address)
 
 

@@ -120,13 +120,21 @@ def _write_sound(output: Any, clip: Clip, streams: list[Any]) -> None:
         for start in range(0, total, size):
             count, channels = min(size, total - start), context.layout.nb_channels
             shape = (channels, count) if planar else (1, channels * count)
-            samples = noise.normal(0, 0.1, shape)
-            kind = context.format.name.rstrip("p")
-            data = samples.astype(np.float32) if kind == "flt" else (samples * 20_000).astype(f"int{kind[1:]}")
+            data = _as_format(noise.normal(0, 0.1, shape), context.format.name)
             frame = av.AudioFrame.from_ndarray(data, format=context.format.name, layout=context.layout.name)
             frame.sample_rate, frame.pts, frame.time_base = context.sample_rate, start, Fraction(1, context.sample_rate)
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
+
+
+def _as_format(samples: NDArray[np.float64], name: str) -> NDArray[Any]:
+    match name.rstrip("p"):
+        case "flt":
+            return samples.astype(np.float32)
+        case "u8":
+            return (samples * 100 + 128).clip(0, 255).astype(np.uint8)
+        case kind:
+            return (samples * 20_000).astype(f"int{kind[1:]}")
 
 
 def _colour(clip: Clip) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -90,22 +91,23 @@ class Writer:
         """Flush the encoder and complete the file."""
         with writing():
             self._output.mux(self._video.encode(None))
-            self._closed = True
             self._output.close()
+            self._closed = True
 
     def abort(self) -> None:
         """Delete what has been written. Nothing happens after `close`. Idempotent."""
         if self._closed:
             return
         self._closed = True
-        with contextlib.suppress(Exception):  # the file goes away, whatever its muxer thinks of that
+        self._path.unlink(missing_ok=True)  # before its muxer is closed, which takes a while
+        with contextlib.suppress(Exception):  # the file is gone, whatever its muxer thinks of that
             self._output.close()
-        self._path.unlink(missing_ok=True)
 
     def _open(self, path: Path, facts: VideoFacts, source: Source) -> OutputContainer:
         options = {"avoid_negative_ts": "disabled" if facts.first_pts >= 0 else "make_non_negative"}
         if self.container == "mp4":
             options["movflags"] = "+faststart"
+            options["movie_timescale"] = str(_movie_timescale(facts, source))
             if facts.time_base.numerator == 1 and facts.time_base.denominator < 1 << 31:
                 options["video_track_timescale"] = str(facts.time_base.denominator)
         output = av.open(f"file:{path.absolute()}", "w", format=self.container, container_options=options)
@@ -154,6 +156,13 @@ class Writer:
             stream.disposition = track.disposition
             copies[track.index] = stream
         return copies
+
+
+def _movie_timescale(facts: VideoFacts, source: Source) -> int:
+    """Units a second in which MP4 keeps the start of every track: one in which all of them are exact, if there is."""
+    bases = [facts.time_base, *(track.time_base for track in source.tracks if track.time_base)]
+    exact = math.lcm(*(base.denominator for base in bases))
+    return exact if exact < 1 << 31 else 90_000
 
 
 def _tag(context: object, colour: Colour) -> None:

@@ -28,16 +28,20 @@ class _Track:
     time_base: Fraction
     packets: int = 0
     first: int | None = None
-    last: int = 0
+    last: int = -(1 << 63)
+    tail: int = 0
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     def add(self, packet: Packet[Stream], *, payload: bool) -> None:
-        self.packets += 1
         if payload:
             self.digest.update(packet)
-        if packet.pts is not None:
+        elif packet.is_discard:  # only there so that what comes after it can be decoded
+            return
+        self.packets += 1
+        if packet.pts is not None and not packet.is_discard:
             self.first = packet.pts if self.first is None else min(self.first, packet.pts)
-            self.last = max(self.last, packet.pts + (packet.duration or 0))
+            if packet.pts >= self.last:
+                self.last, self.tail = packet.pts, packet.duration or 0
 
     @property
     def start(self) -> Fraction:
@@ -45,7 +49,7 @@ class _Track:
 
     @property
     def duration(self) -> Fraction:
-        return (self.last - (self.first or 0)) * self.time_base
+        return (self.last - self.first + self.tail) * self.time_base if self.first is not None else Fraction(0)
 
 
 @dataclass(slots=True)

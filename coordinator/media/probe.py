@@ -24,6 +24,12 @@ from framewire.errors import MediaError
 from framewire.v1.asset_pb2 import AudioInfo, MediaInfo, VideoInfo
 
 _MATRIX = struct.Struct("=9i")
+_ONE, _UNIT = 1 << 16, 1 << 30
+_QUARTER_TURNS = {
+    90: (0, -_ONE, 0, _ONE, 0, 0, 0, 0, _UNIT),
+    180: (-_ONE, 0, 0, 0, -_ONE, 0, 0, 0, _UNIT),
+    270: (0, _ONE, 0, -_ONE, 0, 0, 0, 0, _UNIT),
+}  # by the counter-clockwise degrees that PyAV gives
 _SECONDS = Fraction(1, av.time_base)
 
 
@@ -115,10 +121,11 @@ def _expected_frames(stream: VideoStream, rate: Fraction | None, duration: float
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    data = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]  # keys are Type; the stubs say str
-    if data is None:
-        return None
-    raw = bytes(data)
+    try:
+        data = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]  # keys are Type; the stubs say str
+    except ValueError:  # PyAV cannot list side data when one is of a kind it does not know
+        return _QUARTER_TURNS.get(frame.rotation % 360)
+    raw = bytes(data) if data is not None else b""
     return _MATRIX.unpack(raw[: _MATRIX.size]) if len(raw) >= _MATRIX.size else None
 
 

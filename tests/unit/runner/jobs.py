@@ -1,0 +1,71 @@
+"""Running a pipeline inside the test's own process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from coordinator.inference.interface import Block
+from coordinator.media.encode import EncoderSettings
+from coordinator.media.limits import MediaLimits
+from coordinator.media.probe import inspect
+from coordinator.pipeline import Pipeline, Result
+from coordinator.steps.interface import FrameSize
+from coordinator.steps.registry import prepare_steps
+from framewire.testing.inference import FakeInferenceServer, fake_contract
+from framewire.v1.step_pb2 import Enhance, Step
+
+BEST = EncoderSettings(crf=0, preset="ultrafast", threads=1)
+"""Lossless: what differs afterwards was not the encoder."""
+
+
+def enhance(*models: str) -> list[Step]:
+    """One enhance step for each model."""
+    return [Step(enhance=Enhance(model=model)) for model in models]
+
+
+def server_with(*scales: int) -> FakeInferenceServer:
+    """A server with a model `x<scale>` for each."""
+    return FakeInferenceServer([fake_contract(f"x{scale}", scale=scale, max_batch=4) for scale in scales])
+
+
+def pipeline(
+    source: Path,
+    target: Path,
+    server: FakeInferenceServer,
+    steps: Sequence[Step],
+    *,
+    settings: EncoderSettings = BEST,
+    on_frames: Callable[[int], None] = lambda _: None,
+) -> Pipeline:
+    """A pipeline ready to run."""
+    return Pipeline(
+        source,
+        target,
+        inspect(source),
+        prepare_steps(steps, server),
+        server,
+        settings=settings,
+        limits=MediaLimits(),
+        on_frames=on_frames,
+    )
+
+
+def process(source: Path, target: Path, *models: str, server: FakeInferenceServer | None = None) -> Result:
+    """Run the file through the models; by default one that changes nothing."""
+    server = server or server_with(1, 2, 3)
+    return pipeline(source, target, server, enhance(*(models or ("x1",)))).run()
+
+
+@dataclass(frozen=True)
+class Size:
+    """A step that only has a shape."""
+
+    scale: int = 1
+    size_multiple: int = 1
+    max_batch: int = 64
+
+    def submit(self, inputs: Block, outputs: Block, *, frames: int, size: FrameSize) -> Future[None]:
+        raise AssertionError("only its sizes are asked for")

@@ -1,0 +1,40 @@
+"""The enhance step and the table of steps."""
+
+from __future__ import annotations
+
+import pytest
+from jobs import server_with
+
+from coordinator.steps.registry import STEPS, prepare_steps
+from framewire.errors import ErrorCode, StepError
+from framewire.steps.contract import DEFAULT_ENHANCE_MODEL
+from framewire.testing.inference import FakeInferenceServer
+from framewire.v1.step_pb2 import Enhance, Step
+
+
+def test_the_default_model_is_used_when_none_is_named() -> None:
+    (step,) = prepare_steps([Step(enhance=Enhance(scale=2))], FakeInferenceServer())
+    assert (step.scale, step.size_multiple, step.max_batch) == (2, 1, 8)
+    assert DEFAULT_ENHANCE_MODEL == "upscale_bicubic_x2"
+
+
+def test_a_scale_the_model_does_not_have_is_refused_with_the_one_it_has() -> None:
+    with pytest.raises(StepError, match="2 times larger, not 4; ask for scale=2") as failure:
+        prepare_steps([Step(enhance=Enhance(scale=4))], FakeInferenceServer())
+    assert failure.value.code == ErrorCode.STEP_INVALID
+
+
+def test_a_model_nobody_serves_is_unknown() -> None:
+    with pytest.raises(StepError) as failure:
+        prepare_steps([Step(enhance=Enhance(model="dream"))], server_with(2))
+    assert failure.value.code == ErrorCode.MODEL_UNKNOWN
+
+
+def test_a_step_without_a_kind_is_unknown() -> None:
+    with pytest.raises(StepError) as failure:
+        prepare_steps([Step()], server_with(2))
+    assert failure.value.code == ErrorCode.STEP_UNKNOWN
+
+
+def test_every_step_of_the_contract_has_an_implementation() -> None:
+    assert set(STEPS) == {field.name for field in Step.DESCRIPTOR.oneofs_by_name["kind"].fields}
