@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ import grpc
 from framewire.client.errors import typed_errors
 from framewire.client.transfer import Advance, get_file, nobody, put_file, sha256_of
 from framewire.client.watch import Patience, watch
-from framewire.errors import ErrorCode, FramewireError, InvalidRequest, LocalError
+from framewire.errors import ErrorCode, FramewireError, InvalidRequest, LocalError, Unavailable
 from framewire.jobs.states import TERMINAL
 from framewire.v1 import asset_pb2, asset_pb2_grpc, job_pb2, job_pb2_grpc, step_pb2, step_pb2_grpc
 from framewire.v1.asset_pb2 import Asset
@@ -34,6 +35,8 @@ class ClientSettings:
     """CompleteUpload, which reads the whole upload."""
     stream_timeout: float = 120.0
     """One watch stream; after that it is opened again, so that a connection that died silently is noticed."""
+    record_timeout: float = 30.0
+    """The record of an event that a stream has shown."""
     transfer_tries: int = 3
     """Times a transfer to or from the object store is tried."""
     patience: Patience = field(default_factory=Patience)
@@ -114,6 +117,19 @@ class Client:
         """One job."""
         request = job_pb2.GetJobRequest(job_id=job_id)
         return await self._call(self._jobs.GetJob(request, timeout=self._settings.call_timeout))
+
+    async def get_recorded(self, job_id: str, number: int) -> Job:
+        """The job once its record holds event `number`, which a stream may show a moment earlier.
+
+        Raises Unavailable (DEADLINE_EXCEEDED) when that takes longer than `record_timeout`.
+        """
+        deadline = time.monotonic() + self._settings.record_timeout
+        while (job := await self.get_job(job_id)).last_event < number:
+            if time.monotonic() > deadline:
+                message = f"{self.server} has not recorded the end of {job_id} yet; ask for it again later"
+                raise Unavailable(message, code=ErrorCode.DEADLINE_EXCEEDED)
+            await asyncio.sleep(self._settings.patience.first / 4)
+        return job
 
     async def list_jobs(self, *, limit: int = 50, state: JobState.ValueType = JOB_STATE_UNSPECIFIED) -> list[Job]:
         """The newest jobs, `limit` at most."""

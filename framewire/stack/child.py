@@ -88,6 +88,8 @@ class Child:
         finally:
             os.close(writing)
         self.facts = await self._until_ready(reading)
+        if self.spec.on_ready and self.pid:
+            self.spec.on_ready(self.pid)
         self._become(Phase.READY)
 
     async def _spawn(self, ready: int) -> None:

@@ -121,6 +121,7 @@ def _triton(settings: StackSettings, folder: DataFolder, keys: StackKeys, ports:
         log=_log(folder, "triton"),
         address=f"{HOST}:{ports.triton}",
         probe=GrpcHealthProbe(port=ports.triton),
+        on_ready=lambda pid: triton.hide_key(pid, keys.triton_key),
         stop_order=2,
     )
 
@@ -153,6 +154,7 @@ def _gateway(settings: StackSettings, folder: DataFolder, keys: StackKeys, ports
         address=f"{HOST}:{ports.grpc} (gRPC), http://{HOST}:{ports.rest} (REST)",
         needs=("nats", "s3"),
         stop_order=1,
+        stop_timeout=DRAIN_TIMEOUT,
     )
 
 

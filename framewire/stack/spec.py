@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +36,8 @@ class ChildSpec:
     """Tells when it is ready; None: it says so itself through FRAMEWIRE_READY_FD."""
     needs: Sequence[str] = ()
     """Names of children that must be ready before it starts."""
+    on_ready: Callable[[int], object] | None = None
+    """Called with its process id each time it is ready."""
     stop_order: int = 0
     """Children with lower numbers are stopped first."""
     stop_timeout: float = 10.0

@@ -1,0 +1,107 @@
+"""The `framewire` command, put together."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module, metadata
+
+import click
+
+from framewire.cli.running import Stopped
+from framewire.cli.screen import Screen
+from framewire.errors import ErrorCode, FramewireError
+
+# name -> (module, what `framewire --help` says of it): a command's module is imported when it is used
+COMMANDS = {
+    "up": ("framewire.cli.up", "Run the local stack until Ctrl-C."),
+    "down": ("framewire.cli.down", "Stop the local stack."),
+    "run": ("framewire.cli.run", "Upload a clip, run steps on it, download the result."),
+    "submit": ("framewire.cli.submit", "Upload a clip and create a job, without waiting for it."),
+    "watch": ("framewire.cli.watch", "Show a job's events, from the first, until it ends."),
+    "get": ("framewire.cli.get", "Show one job; download its result."),
+    "list": ("framewire.cli.list", "List jobs, newest first."),
+    "cancel": ("framewire.cli.cancel", "Ask for a job to stop."),
+    "steps": ("framewire.cli.steps", "List the steps a job can be made of."),
+    "doctor": ("framewire.cli.doctor", "Check this machine and say what is missing."),
+}
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is asked for."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """In the order people meet them."""
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command `command` of the module that is called as it is."""
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[name][0]).command
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+
+
+@click.command(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 done, 1 an error (one line on stderr says which), 2 wrong usage, 130 stopped by Ctrl-C.",
+)
+@click.version_option(metadata.version("framewire"), prog_name="framewire")
+def cli() -> None:
+    """AI video on your own machines: upload a clip, say what should happen, watch it happen, download the result.
+
+    \b
+    Examples:
+      framewire doctor
+      framewire run holiday.mp4 --step enhance:scale=2 -o holiday-2x.mp4
+      framewire up
+      framewire submit holiday.mp4 --step enhance:scale=2
+      framewire watch job_01jd...
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The program: never returns."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    code = run(arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:  # nobody reads any more, also not what the interpreter would flush at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    screen = Screen(as_json="--json" in arguments)
+    try:
+        code = cli.main(list(arguments), prog_name="framewire", standalone_mode=False)
+    except FramewireError as error:
+        screen.failure(error)
+        return 1
+    except Stopped as stopped:
+        screen.error(str(ErrorCode.CANCELLED), f"stopped by {stopped.number.name}")
+        return stopped.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        screen.error(str(ErrorCode.INVALID_ARGUMENT), f"{error.format_message()} (see {_help_of(error)})")
+        return error.exit_code
+    except BrokenPipeError:
+        return 1
+    except click.Abort:
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+def _help_of(error: click.ClickException) -> str:
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"`{context.command_path if context else 'framewire'} --help`"

@@ -1,0 +1,68 @@
+"""Options and arguments that several commands have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from framewire.steps.parse import parse_step
+from framewire.v1.step_pb2 import Step
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_ADDRESS = re.compile(r"(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+):\d{1,5}")
+
+
+def _address(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not _ADDRESS.fullmatch(value):
+        raise click.BadParameter(f"{value!r} is not of the form host:port")
+    return value
+
+
+def json_option(command: _Command) -> _Command:
+    """`--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON object a line, errors too.")(command)
+
+
+def data_option(command: _Command) -> _Command:
+    """`--data FOLDER`."""
+    return click.option(
+        "--data",
+        type=click.Path(file_okay=False, path_type=Path),
+        help="Data folder of the local stack.  [default: below the user's data directory]",
+    )(command)
+
+
+def server_option(command: _Command) -> _Command:
+    """`--server HOST:PORT`."""
+    return click.option(
+        "--server",
+        metavar="HOST:PORT",
+        callback=_address,
+        help="gRPC address of a gateway.  [default: the local stack that runs in the data folder]",
+    )(command)
+
+
+def connection_options(command: _Command) -> _Command:
+    """`--server`, `--data` and `--json`."""
+    return server_option(data_option(json_option(command)))
+
+
+def step_option(command: _Command) -> _Command:
+    """`--step NAME:KEY=VALUE,...`, in order; `read_steps` reads what it gives."""
+    return click.option(
+        "--step",
+        "steps",
+        metavar="NAME[:KEY=VALUE,...]",
+        multiple=True,
+        required=True,
+        help="A step, e.g. enhance:scale=2. Repeat it for more; they run in this order.",
+    )(command)
+
+
+def read_steps(texts: tuple[str, ...]) -> list[Step]:
+    """The steps. Raises InvalidRequest (STEP_UNKNOWN, STEP_INVALID)."""
+    return [parse_step(text) for text in texts]

@@ -1,0 +1,43 @@
+"""`framewire submit`."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import click
+
+from framewire.cli.connect import connect
+from framewire.cli.files import check_input
+from framewire.cli.options import connection_options, read_steps, step_option
+from framewire.cli.running import run_async
+from framewire.cli.screen import Screen, as_record
+from framewire.v1.step_pb2 import Step
+
+
+@click.command("submit")
+@click.argument("clip", type=click.Path(path_type=Path))
+@step_option
+@click.option("--priority", type=click.IntRange(0, 3), help="0 is the highest, 3 the lowest.  [default: 1]")
+@connection_options
+def command(
+    clip: Path, steps: tuple[str, ...], priority: int | None, server: str | None, data: Path | None, as_json: bool
+) -> None:
+    """Upload CLIP, create a job and print its id; `framewire watch` shows what becomes of it.
+
+    \b
+    Examples:
+      framewire submit in.mp4 --step enhance:scale=2
+      framewire watch $(framewire submit in.mp4 --step enhance:scale=2)
+    """
+    check_input(clip)
+    run_async(_submit(clip, read_steps(steps), priority, server, data, Screen(as_json=as_json)))
+
+
+async def _submit(
+    clip: Path, steps: list[Step], priority: int | None, server: str | None, data: Path | None, screen: Screen
+) -> None:
+    async with await connect(server, data) as client:
+        asset = await client.upload(clip)
+        job = await client.create_job([asset.asset_id], steps, priority=priority, idempotency_key=uuid.uuid4().hex)
+        screen.show(job.job_id, {"job": as_record(job)})

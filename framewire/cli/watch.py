@@ -1,0 +1,40 @@
+"""`framewire watch`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from framewire.cli.connect import connect
+from framewire.cli.options import connection_options
+from framewire.cli.running import run_async
+from framewire.cli.screen import Screen, as_record
+from framewire.cli.words import event_line
+from framewire.client.run import raise_unless_succeeded
+from framewire.jobs.states import ends_job
+
+
+@click.command("watch")
+@click.argument("job_id", metavar="JOB")
+@click.option("--after", type=click.IntRange(0), default=0, help="Only events with a larger number.")
+@connection_options
+def command(job_id: str, after: int, server: str | None, data: Path | None, as_json: bool) -> None:
+    """Show JOB's events, from the first, until it ends. Fails with the job's error when the job fails.
+
+    A connection that breaks is found again; no event is missed or shown twice.
+
+    \b
+    Examples:
+      framewire watch job_01jd...
+      framewire watch job_01jd... --after 17 --json
+    """
+    run_async(_watch(job_id, after, server, data, Screen(as_json=as_json)))
+
+
+async def _watch(job_id: str, after: int, server: str | None, data: Path | None, screen: Screen) -> None:
+    async with await connect(server, data) as client:
+        async for event in client.watch(job_id, after=after):
+            screen.show(event_line(event), {"event": as_record(event)})
+            if ends_job(event):
+                raise_unless_succeeded(event)

@@ -1,0 +1,99 @@
+"""Jobs, events and results in words for people."""
+
+from __future__ import annotations
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from framewire.jobs.states import state_name
+from framewire.steps.parse import format_step
+from framewire.v1.job_pb2 import Event, FidelityReport, Job, Progress, StatusChange
+
+STYLES = {"SUCCEEDED": "green", "FAILED": "red", "CANCELLED": "yellow", "RUNNING": "cyan"}
+
+
+def size(count: float) -> str:
+    """Bytes: `3.4 MB`."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def event_line(event: Event) -> str:
+    """One event on one line, beginning with its number."""
+    return f"{event.number:>6}  {_event_words(event)}"
+
+
+def _event_words(event: Event) -> str:
+    kind = event.WhichOneof("kind")
+    if kind == "status":
+        return status_words(event.status, event.attempt)
+    if kind == "progress":
+        return progress_words(event.progress)
+    if kind == "input":
+        video = event.input.media.video
+        return (
+            f"input {video.codec} {video.width}x{video.height}, {video.fps:.6g} fps, {event.input.media.duration:.2f} s"
+        )
+    if kind == "log":
+        return f"{event.log.level}: {event.log.text}"
+    return "something this version does not know"
+
+
+def status_words(status: StatusChange, attempt: int) -> str:
+    """`RUNNING (attempt 2, worker local)`."""
+    facts = [f"attempt {attempt}" if attempt > 1 else "", f"worker {status.worker}" if status.worker else ""]
+    known = ", ".join(fact for fact in facts if fact)
+    why = status.error.message or status.message
+    code = f" {status.error.code}" if status.error.code else ""
+    return state_name(status.state) + (f" ({known})" if known else "") + code + (f": {why}" if why else "")
+
+
+def progress_words(progress: Progress) -> str:
+    """`process  42%  160/377 frames  25.1 fps  eta 9 s`."""
+    words = [progress.stage, f"{progress.fraction:.0%}"]
+    if progress.frames_done:
+        total = f"/{progress.frames_total}" if progress.frames_total else ""
+        words.append(f"{progress.frames_done}{total} frames")
+    if progress.fps:
+        words.append(f"{progress.fps:.1f} fps")
+    if progress.HasField("eta"):
+        words.append(f"eta {seconds(progress.eta):.0f} s")
+    return "  ".join(words)
+
+
+def fidelity_words(report: FidelityReport) -> str:
+    """What the job kept: `fidelity: 377 frames in, 377 out; audio identical; drift 0.0 ms`."""
+    words = [f"{report.frames_in} frames in, {report.frames_out} out"]
+    before, after = report.video_in, report.video_out
+    words.append(f"{before.width}x{before.height} -> {after.width}x{after.height}")
+    if report.audio:
+        words.append("audio identical" if all(each.identical for each in report.audio) else "AUDIO CHANGED")
+    else:
+        words.append("no audio")
+    words.append(f"drift {abs(report.av_drift_ms):.1f} ms")
+    return "fidelity: " + "; ".join(words)
+
+
+def job_steps(job: Job) -> str:
+    """The steps as they are written on the command line."""
+    return " ".join(format_step(step) for step in job.steps)
+
+
+def job_took(job: Job) -> str:
+    """How long it has run, while that is known."""
+    if not (job.HasField("start_time") and job.HasField("end_time")):
+        return ""
+    return f"{job.end_time.ToMicroseconds() / 1e6 - job.start_time.ToMicroseconds() / 1e6:.1f} s"
+
+
+def clock(time: Timestamp) -> str:
+    """Local date and time."""
+    return time.ToDatetime().replace(microsecond=0).isoformat(sep=" ") + "Z" if time.seconds else ""
+
+
+def seconds(duration: Duration) -> float:
+    """A duration in seconds."""
+    return duration.ToMicroseconds() / 1e6
