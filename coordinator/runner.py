@@ -59,12 +59,11 @@ def main(connect: Connect, variables: Mapping[str, str]) -> int:
         style=environment.text("FRAMEWIRE_LOG_STYLE", "text"),
         level=environment.text("FRAMEWIRE_LOG_LEVEL", "INFO"),
     )
-    # blocked here, before there is another thread, so that only the thread that waits for them gets them
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    signals = _signal_pipe()
     limits = SandboxLimits()
     enter(limits)
     running: list[Job] = []
-    _thread("signals", lambda: _stop_on_signal(running))
+    _thread("signals", lambda: _stop_on_signal(signals, running))
     order = _read_order()
     if order is None:
         return 0
@@ -106,8 +105,22 @@ def _read_exactly(size: int) -> bytes:
     return data
 
 
-def _stop_on_signal(running: list[Job]) -> None:
-    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+def _signal_pipe() -> int:
+    """A pipe that can be read when SIGTERM or SIGINT came, whatever the main thread is doing.
+
+    A handler in Python would wait until a decoder returns; blocking the signals does not keep them
+    from the threads that numeric libraries start when they are imported.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    return reading
+
+
+def _stop_on_signal(signals: int, running: list[Job]) -> None:
+    os.read(signals, 1)
     if not running:
         os._exit(STOPPED)
     _end(running[0])

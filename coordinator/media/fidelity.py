@@ -38,7 +38,7 @@ class _Track:
         elif packet.is_discard:  # only there so that what comes after it can be decoded
             return
         self.packets += 1
-        if packet.pts is not None and not packet.is_discard:
+        if packet.pts is not None:
             self.first = packet.pts if self.first is None else min(self.first, packet.pts)
             if packet.pts >= self.last:
                 self.last, self.tail = packet.pts, packet.duration or 0

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from clips import Clip, Sound, make_clip, read_clip, truncate
@@ -121,8 +122,6 @@ def test_aspect_metadata_language_and_chapters_survive(tmp_path: Path) -> None:
     )
     source = make_clip(tmp_path / "in.mp4", clip)
     process(source, tmp_path / "out.mp4")
-    import av
-
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
         assert container.metadata["title"] == "A day out"
@@ -304,8 +303,6 @@ def smooth(clip: Clip, number: int) -> NDArray[np.uint8]:
 
 
 def _planes(path: Path) -> tuple[Any, Any]:
-    import av
-
     with av.open(str(path)) as container:
         frames = np.array([frame.to_ndarray().astype(int) for frame in container.decode(video=0)])
     lines = frames.shape[1] * 2 // 3

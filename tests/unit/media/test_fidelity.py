@@ -1,0 +1,81 @@
+"""The report that proves what a job did."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import pytest
+from clips import Clip, Sound, make_clip
+
+from coordinator.media.fidelity import fidelity_report
+from coordinator.media.limits import MediaLimits
+from coordinator.media.probe import probe
+from framewire.v1.job_pb2 import FidelityReport
+
+
+def compare(before: Path, after: Path) -> FidelityReport:
+    return fidelity_report(
+        before, after, frames_in=25, media_in=probe(before), media_out=probe(after), limits=MediaLimits()
+    )
+
+
+def remux(before: Path, after: Path, *, shift_audio_ms: int = 0, drop_audio_after: int | None = None) -> Path:
+    """The same packets in a new file, the sound moved or cut."""
+    with av.open(str(before)) as source, av.open(str(after), "w") as target:
+        streams = {stream.index: target.add_stream_from_template(stream, opaque=True) for stream in source.streams}
+        sound = 0
+        for packet in source.demux():
+            if not packet.size:
+                continue
+            if packet.stream.type == "audio":
+                sound += 1
+                if drop_audio_after is not None and sound > drop_audio_after:
+                    continue
+                shift = round(shift_audio_ms / 1000 / packet.time_base)
+                packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+            packet.stream = streams[packet.stream.index]
+            target.mux(packet)
+    return after
+
+
+def test_an_untouched_file_is_identical_in_everything(tmp_path: Path) -> None:
+    before = make_clip(tmp_path / "in.mp4", Clip(sounds=(Sound(), Sound(layout="5.1"))))
+    report = compare(before, before)
+    assert (report.frames_in, report.frames_out) == (25, 25)
+    assert report.duration_in == report.duration_out == pytest.approx(1.0)
+    assert [track.identical for track in report.audio] == [True, True]
+    assert report.audio[0].sha256_in != report.audio[1].sha256_in
+    assert report.av_drift_ms == 0
+
+
+def test_sound_that_lost_a_packet_is_not_identical(tmp_path: Path) -> None:
+    before = make_clip(tmp_path / "in.mp4", Clip())
+    (track,) = compare(before, remux(before, tmp_path / "out.mp4", drop_audio_after=20)).audio
+    assert not track.identical
+    assert track.packets_out == 20
+    assert track.packets_in > 40
+
+
+def test_sound_that_starts_later_is_drift(tmp_path: Path) -> None:
+    before = make_clip(tmp_path / "in.mp4", Clip())
+    report = compare(before, remux(before, tmp_path / "out.mp4", shift_audio_ms=200))
+    assert report.audio[0].identical
+    assert report.av_drift_ms == pytest.approx(200, abs=2)
+
+
+def test_sound_that_is_gone_is_not_identical(tmp_path: Path) -> None:
+    before = make_clip(tmp_path / "in.mp4", Clip())
+    after = make_clip(tmp_path / "out.mp4", Clip(sounds=()))
+    (track,) = compare(before, after).audio
+    assert (track.identical, track.packets_out, track.sha256_out) == (False, 0, "")
+
+
+def test_the_length_counts_the_last_frame_also_behind_reordered_ones(tmp_path: Path) -> None:
+    # B-frames and a first frame of 300 ms: packets' durations and the order of pictures disagree
+    pts = [0, 300, 340, 380, 420, 460, 500]
+    clip = Clip(frames=7, pts=pts, time_base=Fraction(1, 1000), options=(("preset", "medium"),), sounds=())
+    before = make_clip(tmp_path / "in.mp4", clip)
+    report = compare(before, before)
+    assert report.duration_in == pytest.approx(0.54, abs=0.001)
