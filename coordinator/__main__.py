@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
@@ -17,8 +18,8 @@ from coordinator.settings import RunnerSettings, WorkerSettings, runner_environm
 from coordinator.worker import Worker
 from framewire.bus.nats import NatsBus, NatsSettings
 from framewire.environment import Environment
-from framewire.errors import FramewireError
-from framewire.lifecycle import notify_ready, stop_event
+from framewire.errors import FramewireError, LocalError
+from framewire.lifecycle import READY_FD, notify_ready, stop_event
 from framewire.logs import configure
 from framewire.storage.s3 import S3ObjectStore, S3Settings
 from framewire.v1.step_pb2 import Lane
@@ -27,6 +28,11 @@ log = logging.getLogger("coordinator")
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
+STOP_LIMIT: Final = 10.0
+"""Seconds from the word to stop until the process is gone."""
+
+LOG_STYLES: Final = ("text", "json")
+LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 VARIABLES: Final = {
     "FRAMEWIRE_NATS_URL": "address of NATS, several separated by commas (nats://127.0.0.1:4222)",
@@ -68,6 +74,7 @@ def main(argv: Sequence[str], variables: Mapping[str, str]) -> int:
     except FramewireError as error:
         return _complain(error, EXIT_USAGE)
     try:
+        _keep_from_runners(variables)
         return _run(settings, variables)
     except FramewireError as error:
         return _complain(error, EXIT_FAILED)
@@ -100,6 +107,12 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
     )
 
 
+def _keep_from_runners(variables: Mapping[str, str]) -> None:
+    """uvloop hands inheritable descriptors on to children; whoever reads this one waits for it to be closed."""
+    if descriptor := variables.get(READY_FD):
+        os.set_inheritable(int(descriptor), False)
+
+
 def _run(settings: Settings, variables: Mapping[str, str]) -> int:
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         return runner.run(_serve(settings, variables))
@@ -117,6 +130,7 @@ async def _serve(settings: Settings, variables: Mapping[str, str]) -> int:
         await _either(stop, worker.broken)
     finally:
         _leave_at_once_when_told_again()
+        _leave_in_any_case()
         await worker.stop()
         triton.close()
         await store.close()
@@ -146,6 +160,13 @@ def _leave_at_once_when_told_again() -> None:
         loop.add_signal_handler(number, _leave, number)
 
 
+def _leave_in_any_case() -> None:
+    """Whatever hangs, a transfer in a thread for one: the queue and the next worker's sweep see to the rest."""
+    timer = threading.Timer(STOP_LIMIT, os._exit, (EXIT_FAILED,))
+    timer.daemon = True
+    timer.start()
+
+
 def _leave(number: int) -> NoReturn:
     os._exit(128 + number)
 
@@ -159,9 +180,12 @@ def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
 
 
 def _configure_logs(env: Environment) -> None:
-    configure(
-        "coordinator", style=env.text("FRAMEWIRE_LOG_STYLE", "text"), level=env.text("FRAMEWIRE_LOG_LEVEL", "INFO")
-    )
+    style, level = env.text("FRAMEWIRE_LOG_STYLE", "text"), env.text("FRAMEWIRE_LOG_LEVEL", "INFO").upper()
+    if style not in LOG_STYLES:
+        raise LocalError(f"FRAMEWIRE_LOG_STYLE must be {' or '.join(LOG_STYLES)}, not {style!r}")
+    if level not in LOG_LEVELS:
+        raise LocalError(f"FRAMEWIRE_LOG_LEVEL must be {', '.join(LOG_LEVELS[:-1])} or {LOG_LEVELS[-1]}, not {level!r}")
+    configure("coordinator", style=style, level=level)
 
 
 def _complain(error: Exception, code: int) -> int:

@@ -43,7 +43,7 @@ class WorkerSettings:
     """Jobs it runs at once."""
     scratch: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "framewire-scratch")
     """Folder for inputs and results of running jobs; several workers may share it."""
-    inference: InferenceAddress = field(default_factory=InferenceAddress)
+    inference: InferenceAddress = field(default_factory=InferenceAddress, repr=False)
     """Handed to runners."""
     heartbeat: float = 3.0
     """Seconds between signs of life for a job that is held; well below the queue's ack_wait of 10."""
@@ -51,8 +51,8 @@ class WorkerSettings:
     """Seconds one pull waits for a job; bounds how long a stop waits for the pull that is under way."""
     announce_interval: float = 3.0
     """Seconds between announcements; they are forgotten after 10."""
-    progress_interval: float = 0.5
-    """Least seconds between two progress events of a stage."""
+    progress_interval: float = 0.4
+    """Least seconds between two progress events of a stage; runners report every 0.5, not to the millisecond."""
     patience: float = 30.0
     """Seconds a bus or store call is repeated while the servers are away."""
     transfer_limit: float = 900.0

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 from coordinator.settings import RunnerSettings, WorkerSettings
 from coordinator.worker import Worker
 from framewire.bus.interface import Bus
-from framewire.errors import ErrorCode, Unavailable
+from framewire.errors import ErrorCode, Unavailable, WorkerError
 from framewire.jobs.ids import new_asset_id, new_job_id
 from framewire.jobs.states import state_name
 from framewire.steps.contract import ModelContract
@@ -50,6 +51,8 @@ class FakeModelServer:
     def __init__(self) -> None:
         self.served: list[ModelContract] | None = [BICUBIC]
         self.sweeps = 0
+        self.refuses_to_sweep = 0
+        self.swept_again = threading.Event()
 
     def models(self) -> list[ModelContract]:
         if self.served is None:
@@ -57,7 +60,12 @@ class FakeModelServer:
         return self.served
 
     def sweep_dead_regions(self) -> None:
+        if self.refuses_to_sweep:
+            self.refuses_to_sweep -= 1
+            raise WorkerError("a region is in use", code=ErrorCode.INFERENCE_FAILED)
         self.sweeps += 1
+        if self.sweeps == 2:
+            self.swept_again.set()
 
     def close(self) -> None: ...
 

@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from coordinator.child import RunnerProcess
 from coordinator.disposition import Done
 from coordinator.worker.journal import Journal
-from coordinator.worker.meter import ProgressMeter, Stage
+from coordinator.worker.overall import OverallProgress, Stage
 from coordinator.worker.scratch import remove
 from coordinator.worker.tools import Tools
 from coordinator.worker.transfer import FileFacts, file_facts
@@ -30,7 +30,7 @@ class Attempt:
         self._journal = journal
         self._tools = tools
         self._result_key = result_key
-        self._meter = ProgressMeter(interval=tools.settings.progress_interval)
+        self._overall = OverallProgress(interval=tools.settings.progress_interval)
 
     async def run(self) -> Done:
         """Raises FramewireError when it fails, EventConflict when the job's log has moved on."""
@@ -87,11 +87,11 @@ class Attempt:
         return facts
 
     async def _show(self, stage: Stage, progress: Progress) -> None:
-        if shown := self._meter.offer(stage, progress):
+        if shown := self._overall.offer(stage, progress):
             await self._journal.progress(shown)
 
     async def _show_last(self) -> None:
-        if shown := self._meter.last():
+        if shown := self._overall.last():
             await self._journal.progress(shown)
 
     def _runner_order(self, source: Path, output: Path) -> RunnerOrder:

@@ -21,14 +21,17 @@ class Hold:
     def __init__(self, delivery: Delivery, tools: Tools) -> None:
         self.delivery = delivery
         self._tools = tools
+        self._released = False
 
     async def ack(self) -> None:
         """Remove the order. Raises Unavailable when the queue stays away."""
         await patiently(lambda: self.delivery.ack(), patience=self._tools.settings.patience)
+        self._released = True
 
     async def retry(self, delay: float) -> None:
         """Give the order back. Raises Unavailable when the queue stays away."""
         await patiently(lambda: self.delivery.retry(delay), patience=self._tools.settings.patience)
+        self._released = True
 
     @contextlib.asynccontextmanager
     async def kept(self, cancel: Callable[[], None]) -> AsyncIterator[None]:
@@ -41,7 +44,7 @@ class Hold:
             await asyncio.wait({keeping})
 
     async def _keep(self, cancel: Callable[[], None]) -> None:
-        while True:
+        while not self._released:
             try:
                 await once(lambda: self.delivery.in_progress(), limit=self._tools.settings.heartbeat)
                 # the watch on cancellations is quick but may miss one while the connection is lost

@@ -38,23 +38,20 @@ class ModelWatch:
         self._changed = changed
         self._look_now = asyncio.Event()
         self._asking: asyncio.Future[list[ModelContract]] | None = None
+        self._sweep_due = True
         self.models: tuple[ModelInfo, ...] = ()
         self.reachable = False
 
     async def start(self) -> None:
         """Look once and clear away what dead runners have left in the server's memory."""
         await self._look()
-        if self.reachable:
-            await self._sweep()
 
     async def run(self) -> None:
         """Keep looking until cancelled."""
         while True:
-            told = await self._told()
-            was_reachable = self.reachable
+            if await self._told():
+                self._sweep_due = True
             await self._look()
-            if self.reachable and (told or not was_reachable):
-                await self._sweep()
 
     def look_now(self) -> None:
         """Look, and sweep, without waiting for the next time: a runner had trouble or was killed."""
@@ -75,8 +72,10 @@ class ModelWatch:
             contracts = await self._ask()
         except (FramewireError, TimeoutError) as error:
             self._set((), reachable=False, why=str(error) or "no answer")
+            self._sweep_due = True
         else:
             self._set(tuple(contract.to_proto() for contract in contracts), reachable=True)
+            await self._sweep_if_due()
 
     async def _ask(self) -> list[ModelContract]:
         """One question at a time: a thread that hangs in the last one is waited for again, not joined by another."""
@@ -97,9 +96,14 @@ class ModelWatch:
             self.models, self.reachable = models, reachable
             self._changed()
 
-    async def _sweep(self) -> None:
+    async def _sweep_if_due(self) -> None:
+        """The server refuses while a dead runner's last batch is still in its hands: then the next look tries again."""
+        if not self._sweep_due:
+            return
         try:
             async with asyncio.timeout(_ANSWER_LIMIT):
                 await asyncio.to_thread(self._server.sweep_dead_regions)
         except (FramewireError, TimeoutError) as error:
-            log.warning("shared memory of dead runners is not swept: %s", error)
+            log.info("shared memory of dead runners is not swept yet: %s", error)
+        else:
+            self._sweep_due = False

@@ -43,8 +43,13 @@ class Scratch:
         """Remove everything. Idempotent."""
         if self._lock >= 0:
             remove(self._folder)
-            os.close(self._lock)
-            self._lock = -1
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the folder as it is, as the end of the process does: the next worker sweeps it. Idempotent."""
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            os.close(lock)
 
 
 def sweep(root: Path) -> None:

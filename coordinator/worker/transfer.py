@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from coordinator.settings import WorkerSettings
 from coordinator.worker.patience import patiently
 from framewire.errors import ErrorCode, MediaError, Unavailable, WorkerError
 from framewire.storage.interface import ObjectStore
@@ -35,9 +34,11 @@ class FileFacts:
 class Transfer:
     """Fetches and stores whole files; repeats while the store is away."""
 
-    def __init__(self, store: ObjectStore, settings: WorkerSettings) -> None:
+    def __init__(self, store: ObjectStore, *, patience: float, limit: float) -> None:
+        """`patience`: seconds the store may be away. `limit`: seconds one file may take."""
         self._store = store
-        self._settings = settings
+        self._patience = patience
+        self._limit = limit
         self._uploads: dict[str, asyncio.Future[None]] = {}
 
     async def fetch(self, file: InputFile, path: Path) -> None:
@@ -74,8 +75,8 @@ class Transfer:
     async def _patiently(self, call: Callable[[], Awaitable[None]]) -> None:
         await patiently(
             call,
-            patience=self._settings.patience,
-            limit=self._settings.transfer_limit,
+            patience=self._patience,
+            limit=self._limit,
             code=ErrorCode.STORE_UNAVAILABLE,
         )
 

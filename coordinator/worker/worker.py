@@ -73,7 +73,7 @@ class Worker:
         tools = Tools(
             settings=self._settings,
             bus=self._bus,
-            transfer=Transfer(self._store, self._settings),
+            transfer=Transfer(self._store, patience=self._settings.patience, limit=self._settings.transfer_limit),
             runners=self._runners,
             scratch=self._scratch,
         )
@@ -90,6 +90,7 @@ class Worker:
         if self._stopping.is_set():
             return
         self._stopping.set()
+        log.info("stopping, %d jobs to give back", len(self._running))
         try:
             async with asyncio.timeout(self._settings.drain_limit):
                 await self._drain()

@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from worker_rig import BICUBIC, SUCCEED, Rig, runs, story
+from worker_rig import BICUBIC, SUCCEED, WITHIN, Rig, runs, story
 
+from coordinator.worker import Worker
 from framewire.errors import ErrorCode
 from framewire.testing.bus import MemoryBus, MemoryDelivery
 from framewire.testing.storage import MemoryObjectStore
 from framewire.v1.asset_pb2 import ASSET_STATE_READY
-from framewire.v1.job_pb2 import JOB_STATE_CANCELLED, JOB_STATE_FAILED, JOB_STATE_RUNNING, Error, StatusChange
+from framewire.v1.job_pb2 import JOB_STATE_CANCELLED, JOB_STATE_FAILED, JOB_STATE_RUNNING, Error, Event, StatusChange
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU
 
 
@@ -361,7 +362,16 @@ async def test_gpu_jobs_are_left_alone_while_the_model_server_is_away(rig: Rig) 
         assert story([await rig.bus.events.last(gpu.job_id)]) == ["QUEUED 0"]
         rig.models.served = [BICUBIC]
         assert story(await rig.until_end(gpu))[-1] == "SUCCEEDED 1"
-    assert rig.models.sweeps >= 1
+    assert rig.models.sweeps == 1
+
+
+async def test_memory_a_dead_runner_left_at_the_model_server_is_swept_as_soon_as_it_can_be(rig: Rig) -> None:
+    async with rig.worker():
+        rig.models.refuses_to_sweep = 2
+        order = await rig.submit({"1": [["die", "SIGKILL"]], "2": SUCCEED})
+        await rig.until_end(order)
+        assert await asyncio.to_thread(rig.models.swept_again.wait, WITHIN)
+    assert rig.models.sweeps == 2
 
 
 async def test_the_models_served_are_announced(rig: Rig) -> None:
@@ -369,3 +379,56 @@ async def test_the_models_served_are_announced(rig: Rig) -> None:
         (status,) = await rig.bus.workers.live()
     assert [model.name for model in status.models] == ["upscale_bicubic_x2"]
     assert (status.worker, status.slots, list(status.lanes)) == ("w1", 3, [LANE_GPU, LANE_CPU])
+
+
+class Frozen(MemoryBus):
+    """Answers nothing any more once it is `frozen`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.frozen = False
+        append = self.events.append
+
+        async def appending(event: Event, *, after: int) -> int:
+            if self.frozen:
+                await asyncio.Event().wait()
+            return await append(event, after=after)
+
+        self.events.append = appending  # type: ignore[method-assign]  # to freeze it
+
+
+async def test_a_stop_is_bounded_though_the_bus_answers_nothing(store: MemoryObjectStore, tmp_path: Path) -> None:
+    bus = Frozen()
+    rig = Rig(bus, store, tmp_path)
+    async with rig.worker(drain_limit=0.5) as worker:
+        order = await rig.submit([["say_pid"], ["hang"]])
+        pid = int(await rig.until_said(order))
+        bus.frozen = True
+        async with asyncio.timeout(5):
+            await worker.stop()
+    assert not runs(pid)
+    assert rig.leftovers() == []
+
+
+async def test_a_job_that_comes_with_the_word_to_stop_goes_back_untouched(rig: Rig) -> None:
+    async with rig.worker(pull_wait=0.5) as worker:
+        stopping = asyncio.create_task(worker.stop())
+        await asyncio.sleep(0)
+        order = await rig.submit(SUCCEED)
+        await stopping
+    last = await rig.bus.events.last(order.job_id)
+    assert last is not None
+    assert story([last]) == ["QUEUED 0"]
+    assert await rig.bus.jobs.pull([LANE_GPU], wait=0) is not None
+
+
+async def test_a_worker_says_so_when_a_part_of_it_breaks(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def bug(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(rig.bus.jobs, "pull", bug)
+    worker = Worker(rig.settings, rig.runner, bus=rig.bus, store=rig.store, models=rig.models)
+    await worker.start()
+    async with asyncio.timeout(5):
+        await worker.broken.wait()
+    await worker.stop()

@@ -18,7 +18,7 @@ _SHARES: Final[dict[Stage, tuple[float, float]]] = {
 """Where each stage begins and ends in the whole."""
 
 
-class ProgressMeter:
+class OverallProgress:
     """Decides which progress is worth an event: the first of a stage, the last, and between them one per `interval`.
 
     The overall fraction never goes back, whatever the runner says.
