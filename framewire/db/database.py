@@ -94,11 +94,11 @@ def _postgres_engine(url: URL) -> AsyncEngine:
 
 
 def _sqlite_engine(url: URL) -> AsyncEngine:
-    in_memory = url.database in {None, "", ":memory:"}
+    in_memory = url.query.get("vfs") == "memdb"
     engine = create_async_engine(
         url,
         poolclass=sa.pool.AsyncAdaptedQueuePool,
-        # a database in memory lives in its connection: there is one, and transactions take turns
+        # in memory there is no write-ahead log: transactions take turns
         pool_size=1 if in_memory else 5,
         max_overflow=0,
         pool_timeout=_WAIT,

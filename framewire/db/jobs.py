@@ -37,7 +37,7 @@ class JobStore:
         Raises NotFound (ASSET_NOT_FOUND), Conflict (IDEMPOTENCY_KEY_REUSED).
         """
         async with self._database.write() as connection:
-            ready = await queueing.fill_inputs(connection, order)
+            ready = await queueing.fill_inputs(connection, order, lock=True)
             values = _new_row(order, "QUEUED" if ready else "WAITING_UPLOAD", idempotency_key, fingerprint)
             if not await _insert_unless_there(connection, values):
                 return await _same_request(connection, order.workspace_id, idempotency_key, fingerprint)

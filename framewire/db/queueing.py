@@ -35,14 +35,15 @@ async def publish(connection: AsyncConnection, order: JobOrder) -> None:
     await outbox.put(connection, order.workspace_id, order.job_id, entry)
 
 
-async def fill_inputs(connection: AsyncConnection, order: JobOrder) -> bool:
-    """Write into the order what is known of its inputs, locking their rows. Whether all of them are READY.
+async def fill_inputs(connection: AsyncConnection, order: JobOrder, *, lock: bool) -> bool:
+    """Write into the order what is known of its inputs. Whether all of them are READY.
 
+    `lock` keeps them as they are until the transaction ends: a job that does not exist yet does not protect them.
     Raises NotFound (ASSET_NOT_FOUND).
     """
     wanted = [file.asset_id for file in order.inputs]
     query = sa.select(assets).where(assets.c.workspace_id == order.workspace_id, assets.c.asset_id.in_(wanted))
-    rows = {row.asset_id: row for row in await connection.execute(query.with_for_update(read=True))}
+    rows = {row.asset_id: row for row in await connection.execute(query.with_for_update(read=True) if lock else query)}
     for file in order.inputs:
         row = rows.get(file.asset_id)
         if row is None:
@@ -62,20 +63,20 @@ async def fill_inputs(connection: AsyncConnection, order: JobOrder) -> bool:
 async def queue_waiting(connection: AsyncConnection, asset_id: str) -> int:
     """Queue the jobs that waited for this asset and for no other. Returns how many.
 
-    The jobs' rows are locked before the other inputs are looked at: of two uploads that end at the
-    same moment, the second one sees the first.
+    The jobs' rows are locked before the other inputs are looked at: of two uploads that end at the same moment, the
+    second one sees the first. The inputs are not locked: each of the two holds its own and would wait for the other's.
     """
+    users = sa.select(job_inputs.c.job_id).where(job_inputs.c.asset_id == asset_id)
     query = (
         sa.select(jobs.c.job_id, jobs.c.job_order)
-        .join(job_inputs, job_inputs.c.job_id == jobs.c.job_id)
-        .where(job_inputs.c.asset_id == asset_id, jobs.c.state == "WAITING_UPLOAD", ~jobs.c.cancel_requested)
+        .where(jobs.c.job_id.in_(users), jobs.c.state == "WAITING_UPLOAD", ~jobs.c.cancel_requested)
         .order_by(jobs.c.job_id)
-        .with_for_update(of=jobs)
+        .with_for_update()
     )
     queued = 0
     for row in (await connection.execute(query)).all():
         order = JobOrder.FromString(row.job_order)
-        if await fill_inputs(connection, order):
+        if await fill_inputs(connection, order, lock=False):
             values = {"state": "QUEUED", "job_order": order.SerializeToString()}
             await connection.execute(jobs.update().where(jobs.c.job_id == row.job_id).values(values))
             await publish(connection, order)

@@ -1,0 +1,78 @@
+"""The recorder: acknowledged only when it is stored."""
+
+from __future__ import annotations
+
+import pytest
+
+from framewire.db.jobs import JobStore
+from framewire.errors import ErrorCode, Unavailable
+from framewire.testing.bus import MemoryBus
+from framewire.v1.asset_pb2 import Asset
+from framewire.v1.job_pb2 import Event, Progress
+from gateway.recorder import Recorder, key_of_result
+
+
+class Rows:
+    """Stands for the job store: remembers what was folded, refuses when told to."""
+
+    def __init__(self) -> None:
+        self.folded: list[list[int]] = []
+        self.away = False
+
+    async def fold(self, events, *, result_key) -> None:
+        if self.away:
+            raise Unavailable("no answer", code=ErrorCode.DATABASE_UNAVAILABLE)
+        self.folded.append([event.number for event in events])
+
+
+async def say(bus: MemoryBus, count: int) -> None:
+    for _ in range(count):
+        last = await bus.events.last("job_a")
+        event = Event(job_id="job_a", progress=Progress(stage="process"))
+        await bus.events.append(event, after=last.number if last else 0)
+
+
+def a_recorder(bus: MemoryBus, rows: Rows) -> Recorder:
+    jobs: JobStore = rows  # type: ignore[assignment]  # only `fold` is used
+    return Recorder(jobs, bus.events)
+
+
+async def test_events_that_are_there_are_folded_together():
+    bus, rows = MemoryBus(), Rows()
+    await say(bus, 10)
+    await a_recorder(bus, rows).round()
+    assert rows.folded == [list(range(1, 11))]
+
+
+async def test_a_batch_that_could_not_be_stored_comes_before_the_next():
+    bus, rows = MemoryBus(), Rows()
+    recorder = a_recorder(bus, rows)
+    await say(bus, 2)
+    rows.away = True
+    with pytest.raises(Unavailable):
+        await recorder.round()
+    await say(bus, 1)
+    rows.away = False
+    await recorder.round()
+    await recorder.round()
+    assert rows.folded == [[1, 2], [3]]
+
+
+async def test_what_was_not_stored_comes_again_after_a_restart():
+    bus, rows = MemoryBus(), Rows()
+    first = a_recorder(bus, rows)
+    await say(bus, 1)
+    await first.round()
+    await say(bus, 2)
+    rows.away = True
+    with pytest.raises(Unavailable):
+        await first.round()
+    await first.close()
+    rows.away = False
+    await a_recorder(bus, rows).round()
+    assert rows.folded == [[1], [2, 3]]
+
+
+def test_a_result_lies_where_its_attempt_put_it():
+    event = Event(job_id="job_a", workspace_id="w", attempt=2)
+    assert key_of_result(event, Asset(asset_id="ast_b")) == "w/results/job_a/2/ast_b"

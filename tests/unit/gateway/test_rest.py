@@ -1,0 +1,148 @@
+"""HTTP and JSON as the contract's annotations say."""
+
+from __future__ import annotations
+
+import pytest
+
+from framewire.errors import InvalidRequest
+from framewire.v1.asset_pb2 import CompleteUploadRequest
+from framewire.v1.job_pb2 import JOB_STATE_RUNNING, CreateJobRequest, ListJobsRequest, WatchJobRequest
+from gateway.methods import public_methods
+from gateway.rest.routes import routes_of
+from gateway.rest.transcode import request_message, to_json
+
+
+def test_every_public_method_has_an_address_of_its_own():
+    addresses = [(route.verb, route.path) for method in public_methods() for route in routes_of(method)]
+    assert len(set(addresses)) == len(public_methods())
+    assert ("POST", "/v1/assets/{asset_id:[^/:]+}:complete") in addresses
+
+
+def a_request(kind, *, path=None, query=(), body=None):
+    return request_message(kind, path=path or {}, query=query, body=body)
+
+
+@pytest.mark.parametrize("name", ["page_size", "pageSize"])
+def test_query_parameters_go_by_both_spellings(name):
+    request = a_request(ListJobsRequest, query=[(name, "5"), ("state", "JOB_STATE_RUNNING")])
+    assert (request.page_size, request.state) == (5, JOB_STATE_RUNNING)
+
+
+def test_an_enum_may_be_given_by_number():
+    assert a_request(ListJobsRequest, query=[("state", "3")]).state == JOB_STATE_RUNNING
+
+
+def test_a_64_bit_query_parameter_keeps_all_its_digits():
+    request = a_request(WatchJobRequest, path={"job_id": "j"}, query=[("after_event", "18446744073709551615")])
+    assert request.after_event == 2**64 - 1
+
+
+def test_the_path_is_part_of_the_message():
+    assert a_request(CompleteUploadRequest, path={"asset_id": "a"}, body=b"").asset_id == "a"
+    assert a_request(CompleteUploadRequest, path={"asset_id": "a"}, body=b'{"assetId":"a"}').asset_id == "a"
+
+
+def test_absent_is_not_zero():
+    body = b'{"priority":0,"output":{"crf":0},"steps":[{"enhance":{}}]}'
+    request = a_request(CreateJobRequest, body=body)
+    assert request.HasField("priority")
+    assert request.output.HasField("crf")
+    assert not request.steps[0].enhance.HasField("scale")
+    assert to_json(request) == '{"steps":[{"enhance":{}}],"output":{"crf":0},"priority":0}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts", "field"),
+    [
+        (ListJobsRequest, {"query": [("colour", "red")]}, "colour"),
+        (ListJobsRequest, {"query": [("page_size", "5"), ("pageSize", "6")]}, "pageSize"),
+        (ListJobsRequest, {"query": [("page_size", "five")]}, None),
+        (ListJobsRequest, {"query": [("state", "SLEEPING")]}, None),
+        (CreateJobRequest, {"query": [("priority", "1")], "body": b"{}"}, "priority"),
+        (CreateJobRequest, {"body": b'{"colour":"red"}'}, None),
+        (CreateJobRequest, {"body": b'{"output":{"colour":1}}'}, "output"),
+        (CreateJobRequest, {"body": b'{"steps":[{"enhance":{"scale":"big"}}]}'}, None),
+        (CreateJobRequest, {"body": b'{"priority":1,"priority":2}'}, None),
+        (CreateJobRequest, {"body": b"[]"}, None),
+        (CreateJobRequest, {"body": b"{"}, None),
+        (CreateJobRequest, {"body": b"\xff"}, None),
+        (CreateJobRequest, {"body": b"[" * 100_000}, None),
+        (CreateJobRequest, {"body": b'{"output":' * 5_000 + b"1" + b"}" * 5_000}, None),
+        (CompleteUploadRequest, {"path": {"asset_id": "a"}, "body": b'{"asset_id":"b"}'}, "asset_id"),
+    ],
+)
+def test_what_cannot_be_understood_is_refused_in_one_line(kind, parts, field):
+    with pytest.raises(InvalidRequest) as caught:
+        a_request(kind, **parts)
+    assert "\n" not in caught.value.message
+    assert len(caught.value.message) < 300
+    if field is not None:
+        assert caught.value.violations[0].field == field
+
+
+async def test_an_address_that_does_not_exist_is_not_found(here):
+    for verb, path in (("GET", "/v2/jobs"), ("PUT", "/v1/jobs"), ("POST", "/v1/jobs/x:explode")):
+        async with here.http.request(verb, here.url(path)) as answer:
+            assert answer.status == 404
+            assert (await answer.json())["details"][0]["reason"] == "NOT_FOUND"
+
+
+async def test_a_body_of_another_type_is_refused_so_that_pages_of_other_sites_cannot_send_it(here):
+    async with here.http.post(here.url("/v1/assets"), data=b'{"filename":"x","sizeBytes":1}') as answer:
+        assert answer.status == 400
+        assert "application/json" in (await answer.json())["message"]
+
+
+async def test_a_body_that_is_too_large_is_refused(here):
+    body = {"filename": "x" * (2 << 20), "sizeBytes": 1}
+    async with here.http.post(here.url("/v1/assets"), json=body) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["details"][0]["reason"] == "INVALID_ARGUMENT"
+
+
+async def test_pages_of_a_list_are_followed_by_their_token(here):
+    asset_id = (await here.upload()).asset_id
+    made = sorted([(await here.submit(asset_id)).job_id for _ in range(5)], reverse=True)
+    seen, token = [], ""
+    while True:
+        async with here.http.get(here.url("/v1/jobs"), params={"pageSize": 2, "pageToken": token}) as answer:
+            page = await answer.json()
+        seen += [job["jobId"] for job in page["jobs"]]
+        token = page.get("nextPageToken", "")
+        if not token:
+            break
+    assert seen == made
+    async with here.http.get(here.url("/v1/assets"), params={"pageSize": 1}) as answer:
+        assert "nextPageToken" not in await answer.json()
+
+
+async def test_a_page_token_of_another_list_is_refused(here):
+    asset_id = (await here.upload()).asset_id
+    for _ in range(2):
+        await here.submit(asset_id)
+    async with here.http.get(here.url("/v1/jobs"), params={"pageSize": 1}) as answer:
+        token = (await answer.json())["nextPageToken"]
+    for path in ("/v1/assets", "/v1/jobs?state=JOB_STATE_QUEUED"):
+        async with here.http.get(here.url(path), params={"pageToken": token}) as answer:
+            assert (await answer.json())["details"][0]["reason"] == "PAGE_TOKEN_INVALID"
+
+
+async def test_the_front_page_names_the_service(here):
+    async with here.http.get(here.url("/")) as answer:
+        assert (await answer.json())["service"] == "framewire"
+    async with here.http.get(here.url("/healthz")) as answer:
+        assert answer.status == 200
+
+
+async def test_readiness_names_what_is_missing(here, monkeypatch):
+    async with here.http.get(here.url("/readyz")) as answer:
+        assert answer.status == 200
+        assert (await answer.json())["dependencies"] == dict.fromkeys(("gateway", "database", "bus", "store"), "ok")
+
+    async def away(key: str) -> None:
+        raise OSError("no route")
+
+    monkeypatch.setattr(here.store, "head", away)
+    async with here.http.get(here.url("/readyz")) as answer:
+        assert answer.status == 503
+        assert (await answer.json())["dependencies"]["store"] == "INTERNAL"

@@ -1,0 +1,125 @@
+"""Uploads, downloads and deletions."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2, status_pb2
+
+from framewire.v1.asset_pb2 import (
+    ASSET_STATE_READY,
+    ASSET_STATE_UPLOADING,
+    CompleteUploadRequest,
+    CreateDownloadUrlRequest,
+    DeleteAssetRequest,
+    GetAssetRequest,
+)
+from framewire.v1.job_pb2 import JOB_STATE_QUEUED, JOB_STATE_WAITING_UPLOAD
+from framewire.v1.step_pb2 import LANE_GPU
+from gateway.uploads import UploadChecker
+
+
+def reason(error: grpc.aio.AioRpcError) -> str:
+    status = status_pb2.Status.FromString(dict(error.trailing_metadata())["grpc-status-details-bin"])
+    info = error_details_pb2.ErrorInfo()
+    status.details[0].Unpack(info)
+    return info.reason
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (None, "UPLOAD_MISSING"),
+        (b"too many bytes", "UPLOAD_SIZE_MISMATCH"),
+        (b"other", "UPLOAD_HASH_MISMATCH"),
+    ],
+)
+async def test_wrong_bytes_are_discarded_and_may_be_sent_again(here, sent, code):
+    asset, upload = await here.reserve(b"bytes", sha256=hashlib.sha256(b"bytes").hexdigest())
+    if sent is not None:
+        await here.send(upload, sent)
+    complete = CompleteUploadRequest(asset_id=asset.asset_id)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await here.assets.CompleteUpload(complete)
+    assert reason(caught.value) == code
+    assert here.store._objects == {}
+    after = await here.assets.GetAsset(GetAssetRequest(asset_id=asset.asset_id))
+    assert after.state == ASSET_STATE_UPLOADING
+    await here.send(upload, b"bytes")
+    assert (await here.assets.CompleteUpload(complete)).state == ASSET_STATE_READY
+
+
+async def test_completing_twice_gives_the_same_asset(here):
+    asset = await here.upload()
+    again = await here.assets.CompleteUpload(CompleteUploadRequest(asset_id=asset.asset_id))
+    assert again == asset
+
+
+async def test_a_job_may_be_created_while_its_input_is_still_on_its_way(here):
+    asset, upload = await here.reserve(b"bytes")
+    job = await here.submit(asset.asset_id)
+    assert job.state == JOB_STATE_WAITING_UPLOAD
+    await here.send(upload, b"bytes")
+    await here.assets.CompleteUpload(CompleteUploadRequest(asset_id=asset.asset_id))
+    delivery = await here.bus.jobs.pull([LANE_GPU], wait=5)
+    assert delivery.order.inputs[0].sha256 == hashlib.sha256(b"bytes").hexdigest()
+    assert (await here.job_store.get("default", job.job_id)).state == JOB_STATE_QUEUED
+
+
+async def test_a_ready_asset_can_be_downloaded_under_its_name(here, monkeypatch):
+    asset = await here.upload(b"a clip")
+    signed = (await here.assets.CreateDownloadUrl(CreateDownloadUrlRequest(asset_id=asset.asset_id))).download
+    assert signed.method == "GET"
+    assert f"default/uploads/{asset.asset_id}" in signed.url
+
+
+async def test_an_asset_that_is_not_there_yet_cannot_be_downloaded(here):
+    asset, _ = await here.reserve()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await here.assets.CreateDownloadUrl(CreateDownloadUrlRequest(asset_id=asset.asset_id))
+    assert reason(caught.value) == "ASSET_NOT_READY"
+
+
+async def test_an_asset_is_deleted_with_its_bytes_once_no_job_needs_it(here):
+    asset = await here.upload()
+    delete = DeleteAssetRequest(asset_id=asset.asset_id)
+    job = await here.submit(asset.asset_id)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await here.assets.DeleteAsset(delete)
+    assert reason(caught.value) == "ASSET_IN_USE"
+    await here.relayed()
+    number = await here.say(job.job_id, 5)
+    await here.recorded(job.job_id, number)
+    async with here.http.delete(here.url(f"/v1/assets/{asset.asset_id}")) as answer:
+        assert (answer.status, await answer.text()) == (200, "{}")
+    await here.relayed()
+    assert here.store._objects == {}
+
+
+async def test_only_a_few_uploads_are_read_at_once(here):
+    reading, most, go_on = 0, 0, asyncio.Event()
+    full = asyncio.Event()
+
+    class Slow:
+        async def head(self, key):
+            nonlocal reading, most
+            reading += 1
+            most = max(most, reading)
+            if reading == 2:
+                full.set()
+            await go_on.wait()
+            reading -= 1
+
+    checker = UploadChecker(Slow(), at_once=2)
+    asset, _ = await here.reserve()
+    stored = await here.asset_store.get("default", asset.asset_id)
+    checks = [asyncio.ensure_future(checker.check(stored)) for _ in range(6)]
+    async with asyncio.timeout(5):
+        await full.wait()
+        go_on.set()
+        results = await asyncio.gather(*checks, return_exceptions=True)
+    assert most == 2
+    assert {result.code for result in results} == {"UPLOAD_MISSING"}
