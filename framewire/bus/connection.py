@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from framewire.errors import ErrorCode, Unavailable
+
+log = logging.getLogger(__name__)
 
 TIMEOUT = 5.0
 """Seconds one request to the servers may take."""
@@ -29,9 +32,18 @@ class Connection:
         self.client = client
         self.js = client.jetstream(timeout=TIMEOUT)
         self.reconnected = asyncio.Event()
+        self._lost = False
+
+    async def on_disconnect(self) -> None:
+        """Say so once, unless it was meant or nothing was connected yet."""
+        self._lost = self.client.is_reconnecting
+        if self._lost:
+            log.warning("NATS connection lost, looking for it again")
 
     async def on_reconnect(self) -> None:
         """Wake everybody who waits for `reconnected`; those who come later wait for the next time."""
+        if self._lost:
+            log.warning("NATS connection found again")
         self.reconnected.set()
         self.reconnected = asyncio.Event()
 

@@ -59,7 +59,7 @@ class NatsBus:
                     ping_interval=5,
                     max_outstanding_pings=2,
                     error_cb=_log_error,
-                    disconnected_cb=_log_disconnect,
+                    disconnected_cb=connection.on_disconnect,
                     reconnected_cb=connection.on_reconnect,
                 )
                 with unavailable_as_typed():
@@ -90,8 +90,5 @@ class NatsBus:
 
 
 async def _log_error(error: Exception) -> None:
-    log.warning("NATS: %s", error or type(error).__name__)
-
-
-async def _log_disconnect() -> None:
-    log.warning("NATS connection lost, looking for it again")
+    # called for every try to connect; what matters is raised where it happens
+    log.debug("NATS: %s", error or type(error).__name__)
