@@ -12,6 +12,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.stream import Stream
 from av.video.frame import VideoFrame
@@ -159,9 +160,16 @@ class Writer:
 
 
 def _movie_timescale(facts: VideoFacts, source: Source) -> int:
-    """Units a second in which MP4 keeps the start of every track: one in which all of them are exact, if there is."""
-    bases = [facts.time_base, *(track.time_base for track in source.tracks if track.time_base)]
-    exact = math.lcm(*(base.denominator for base in bases))
+    """Units a second in which MP4 keeps the start of every track: one in which all of them are exact, if there is.
+
+    It counts sound in samples, whatever the input counts it in.
+    """
+    units = [facts.time_base.denominator]
+    for track in source.tracks:
+        units.append(track.time_base.denominator if track.time_base else 1)
+        if isinstance(track, AudioStream) and track.codec_context is not None:
+            units.append(max(1, track.codec_context.sample_rate))
+    exact = math.lcm(*units)
     return exact if exact < 1 << 31 else 90_000
 
 

@@ -13,7 +13,7 @@ class MediaLimits:
 
     max_input_pixels: int = 4096 * 2304
     """Width times height of a frame that is decoded."""
-    max_input_side: int = 8192
+    max_input_side: int = 4096
     """Width or height of a frame that is decoded."""
     max_output_pixels: int = 8192 * 4608
     """Width times height of a frame that is encoded."""

@@ -25,16 +25,23 @@ _STILL_BRANDS = {"avif", "avis", "heic", "heix", "heim", "heis", "hevc", "mif1",
 def open_input(path: Path, limits: MediaLimits) -> InputContainer:
     """Open a media file. Raises MediaError (MEDIA_UNREADABLE) for anything but the allowed containers."""
     with reading("open the file"):
-        container = av.open(
+        container = _open(path, limits)
+        if container.metadata.get("major_brand", "").strip() in _STILL_BRANDS:
+            container.close()
+            raise MediaError(f"the file is a picture, not a video; send {CONTAINERS}")
+        return container
+
+
+def _open(path: Path, limits: MediaLimits) -> InputContainer:
+    try:
+        return av.open(
             f"file:{path.absolute()}",  # with the protocol spelled out, no name can be taken for another one
             container_options={"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": "file"},
             metadata_errors="replace",
             timeout=limits.io_timeout,
         )
-        if container.metadata.get("major_brand", "").strip() in _STILL_BRANDS:
-            container.close()
-            raise MediaError(f"the file is a picture, not a video; send {CONTAINERS}")
-        return container
+    except av.error.ArgumentError as error:  # FFmpeg's answer when content looks like a container that is not listed
+        raise MediaError(f"the file is not {CONTAINERS}; convert it to one of them") from error
 
 
 def main_video(container: InputContainer, limits: MediaLimits) -> VideoStream:

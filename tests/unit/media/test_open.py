@@ -57,7 +57,9 @@ def test_a_name_that_looks_like_a_protocol_is_only_a_name(tmp_path: Path) -> Non
 @pytest.mark.parametrize("container", ["mpegts", "flv", "nut"])
 def test_other_containers_are_refused(tmp_path: Path, container: str) -> None:
     clip = Clip(frames=5, sounds=(), container=container)
-    assert refusal(make_clip(tmp_path / "film.mp4", clip)).code == ErrorCode.MEDIA_UNREADABLE
+    error = refusal(make_clip(tmp_path / "film.mp4", clip))
+    assert error.code == ErrorCode.MEDIA_UNREADABLE
+    assert error.message == "the file is not MP4, MOV, AVI, MKV or WebM; convert it to one of them"
 
 
 @pytest.mark.parametrize("name", ["film.mp4", "film.mov", "film.mkv", "film.avi"])

@@ -20,7 +20,7 @@ from coordinator.flow import Aborted
 from coordinator.media.encode import EncoderSettings
 from coordinator.media.probe import inspect
 from coordinator.plan import BLOCKS
-from framewire.errors import ErrorCode, MediaError, WorkerError
+from framewire.errors import ErrorCode, MediaError, StepError, WorkerError
 from framewire.testing.inference import FakeInferenceServer, fake_contract
 
 LOSSLESS = (("crf", "0"), ("preset", "ultrafast"))
@@ -47,6 +47,17 @@ def test_audio_packets_are_bit_identical(tmp_path: Path) -> None:
     assert len(before.audio) == 2
     assert all(len(track) > 90 for track in before.audio)
     assert before.audio == after.audio  # payloads and time stamps
+
+
+def test_sound_in_matroska_keeps_its_place_beside_the_picture(tmp_path: Path) -> None:
+    # time stamps in milliseconds become samples of 44.1 kHz; what is left is less than a sample
+    clip = Clip(frames=30, rate=Fraction(30), sounds=(Sound(rate=44_100),))
+    source = make_clip(tmp_path / "in.mkv", clip)
+    process(source, tmp_path / "out.mp4", "x2")
+    before, after = read_clip(source, pictures=False), read_clip(tmp_path / "out.mp4", pictures=False)
+    assert [data for _, data in before.audio[0]] == [data for _, data in after.audio[0]]
+    assert abs(before.audio[0][0][0] - after.audio[0][0][0]) < Fraction(1, 44_100)
+    assert before.video_pts == after.video_pts
 
 
 def test_a_clip_without_sound_stays_without(tmp_path: Path) -> None:
@@ -269,9 +280,9 @@ def test_a_track_that_mp4_cannot_hold_makes_the_result_matroska(tmp_path: Path) 
 
 
 def test_a_result_too_large_to_write_is_refused_before_work_starts(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "in.mp4", Clip(width=64, height=4320, frames=1, sounds=()))
+    source = make_clip(tmp_path / "in.mp4", Clip(width=1024, height=2400, frames=1, sounds=()))
     server = FakeInferenceServer([fake_contract("x4", scale=4)])
-    with pytest.raises(Exception, match="the result would be 256x17280"):
+    with pytest.raises(StepError, match="the result would be 4096x9600"):
         process(source, tmp_path / "out.mp4", "x4", server=server)
     assert server.arenas == []
 
