@@ -92,7 +92,9 @@ def command(
 ) -> tuple[list[str], dict[str, str]]:
     """What to execute, and the environment variables it needs besides the inherited ones.
 
-    It is ready when gRPC's standard health service on `port` says SERVING: all models are loaded.
+    It is ready when gRPC's standard health service on `port` says SERVING: it has tried to load every model. One
+    that does not load is in the log, and is not served. When a backend process dies, so does the server, to be
+    started anew.
     Files it makes in /dev/shm start with `shm_prefix`. `path` is the PATH it would inherit.
     """
     argv = [
@@ -101,7 +103,7 @@ def command(
         f"--backend-directory={backends}",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         "--model-control-mode=none",
-        "--strict-readiness=true",
+        "--strict-readiness=false",  # ready once every model was tried, also when one does not load
         "--exit-on-error=false",  # a broken model must not take the others with it
         f"--grpc-address={HOST}",
         f"--grpc-port={port}",

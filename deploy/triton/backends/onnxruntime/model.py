@@ -11,9 +11,11 @@ Different on purpose: without `intra_op_thread_count` the machine's cores are di
 model's instances, where the native backend gives all of them to each.
 """
 
+import contextlib
 import ctypes
 import json
 import os
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,7 @@ class TritonPythonModel:
             str(path), _session_options(config), providers=_providers(args["model_instance_kind"], args)
         )
         self._inputs = [tensor.name for tensor in self._session.get_inputs()]
+        self._watch = _end_server_without_me()
         pb_utils.Logger.log_info(f"{args['model_name']}: {file} on {self._session.get_providers()[0]}")
 
     def execute(self, requests):
@@ -51,6 +54,8 @@ class TritonPythonModel:
     def finalize(self):
         """Give the session's memory and threads back."""
         self._session = None
+        with contextlib.suppress(BrokenPipeError):
+            self._watch.communicate(b"finalized\n")
 
     def _answer(self, request):
         try:
@@ -67,6 +72,17 @@ class TritonPythonModel:
         names = list(request.requested_output_names())
         results = self._session.run(names, feeds)
         return [_tensor(name, array) for name, array in zip(names, results, strict=True)]
+
+
+def _end_server_without_me():
+    """A shell that ends the server when this process dies without having been finalized.
+
+    The server does not notice such a death: it would call itself ready and fail every request from then on.
+    Whoever supervises it starts it anew.
+    """
+    script = 'read _ || { read name <"/proc/$0/comm" && [ "$name" = tritonserver ] && kill -TERM "$0"; }'
+    argv = ["/bin/sh", "-c", script, str(os.getppid())]
+    return subprocess.Popen(argv, stdin=subprocess.PIPE)  # noqa: S603 - nothing in it comes from outside
 
 
 _INVALID = (ort.capi.onnxruntime_pybind11_state.InvalidArgument,)
