@@ -36,7 +36,8 @@ _CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", -1),  # a batch of frames is larger than gRPC's 4 MiB
     ("grpc.max_receive_message_length", -1),
     ("grpc.enable_http_proxy", 0),
-    ("grpc.max_reconnect_backoff_ms", 2000),  # a server that was restarted is found again soon
+    ("grpc.initial_reconnect_backoff_ms", 200),  # a server that was restarted is found again soon
+    ("grpc.max_reconnect_backoff_ms", 2000),
 ]
 
 
