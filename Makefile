@@ -50,6 +50,7 @@ imports: venv-test
 drift: venv-test
 	$(BIN)/python scripts/generate_protos.py --check
 	$(BIN)/python -m exporters --check
+	$(BIN)/python scripts/document_errors.py --check
 
 proto: venv-test ## generate code from proto/
 	$(BIN)/python scripts/generate_protos.py

@@ -16,16 +16,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from framewire.stack.ports import PortChooser
 from framewire.storage.s3 import S3Settings
 
 READY_WITHIN = 30.0
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback interface that nobody listens on, and that no outgoing connection will take."""
+    return PortChooser().choose(None)
 
 
 def program(name: str) -> str:

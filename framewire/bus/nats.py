@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 from dataclasses import dataclass, field
 
 import nats
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 class NatsSettings:
     """Where NATS is and how to keep streams there."""
 
-    url: str
+    url: str = field(repr=False)
     """One address or several, separated by commas."""
     name: str = "framewire"
     """What the server calls this connection."""
@@ -68,9 +69,8 @@ class NatsBus:
             with contextlib.suppress(Exception):
                 await client.close()
             if isinstance(error, TimeoutError | OSError | nats.errors.Error):
-                raise Unavailable(
-                    f"no NATS server answers at {settings.url}", code=ErrorCode.BUS_UNAVAILABLE
-                ) from error
+                where = without_credentials(settings.url)
+                raise Unavailable(f"no NATS server answers at {where}", code=ErrorCode.BUS_UNAVAILABLE) from error
             raise
         return cls(connection)
 
@@ -87,6 +87,11 @@ class NatsBus:
         with contextlib.suppress(nats.errors.Error, TimeoutError):
             await self._connection.client.flush(timeout=int(TIMEOUT))
         await self._connection.client.close()
+
+
+def without_credentials(url: str) -> str:
+    """A URL, or several separated by commas, fit for logs and messages."""
+    return re.sub(r"//[^@/,]*@", "//", url)
 
 
 async def _log_error(error: Exception) -> None:
