@@ -20,6 +20,7 @@ from servers import (
     start_postgres,
     start_s3,
 )
+from triton_server import RunningTriton, start_triton
 
 from framewire.bus.nats import NatsBus, NatsSettings
 from framewire.storage.s3 import S3ObjectStore
@@ -53,6 +54,13 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
     if programs is None:
         pytest.skip("no PostgreSQL on this machine: install the package `postgresql` to run these tests")
     with start_postgres(tmp_path_factory.mktemp("postgres"), programs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def triton_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTriton]:
+    """One Triton with the built-in models; tests that kill it start one of their own."""
+    with start_triton(tmp_path_factory.mktemp("triton")) as server:
         yield server
 
 

@@ -60,7 +60,7 @@ def find_tritonserver() -> TritonInstallation:
     if not server.stub.is_file():
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise _missing(
-            f"this tritonserver cannot run Python {version} ({server.stub} is missing); use Python 3.11 or 3.12"
+            f"this tritonserver cannot run Python {version} ({server.stub} is missing); use Python 3.11, 3.12 or 3.13"
         )
     return server
 

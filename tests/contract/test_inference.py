@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from triton_server import RunningTriton, start_triton
+from triton_server import RunningTriton
 
 from coordinator.inference.interface import Arena, Block, InferenceServer
 from coordinator.inference.triton import TritonServer, TritonSettings
@@ -22,12 +22,6 @@ HEIGHT, WIDTH = 17, 23  # odd on purpose
 FRAME = HEIGHT * WIDTH * 3
 
 Connect = Callable[[], InferenceServer]
-
-
-@pytest.fixture(scope="module")
-def triton_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTriton]:
-    with start_triton(tmp_path_factory.mktemp("triton")) as server:
-        yield server
 
 
 @pytest.fixture(params=["fake", "triton, shared memory", "triton, raw"])

@@ -10,17 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clips import Clip, Sound, make_clip, read_clip
-from triton_server import RunningTriton, start_triton
+from triton_server import RunningTriton
 
 from framewire.v1.job_pb2 import OutputSettings
 from framewire.v1.step_pb2 import Enhance, Step
 from framewire.work.v1.work_pb2 import InferenceAddress, RunnerOrder, RunnerReport
-
-
-@pytest.fixture(scope="module")
-def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTriton]:
-    with start_triton(tmp_path_factory.mktemp("triton")) as server:
-        yield server
 
 
 def execute(order: RunnerOrder) -> list[RunnerReport]:
@@ -52,7 +46,7 @@ def _messages(data: bytes) -> Iterator[RunnerReport]:
 
 
 @pytest.mark.parametrize("shared_memory", [True, False])
-def test_a_clip_comes_back_twice_the_size(tmp_path: Path, triton: RunningTriton, shared_memory: bool) -> None:
+def test_a_clip_comes_back_twice_the_size(tmp_path: Path, triton_server: RunningTriton, shared_memory: bool) -> None:
     # 96x64 H.264 with stereo and 5.1 AAC, 2 s; lossless out, so that the model's work can be seen
     source = make_clip(tmp_path / "in.mp4", Clip(width=96, height=64, frames=50, sounds=(Sound(), Sound(layout="5.1"))))
     leftovers = set(Path("/dev/shm").glob("framewire-arena*"))
@@ -64,7 +58,7 @@ def test_a_clip_comes_back_twice_the_size(tmp_path: Path, triton: RunningTriton,
             output=OutputSettings(crf=0, preset="ultrafast"),
             input_path=str(source),
             output_path=str(tmp_path / "out.mp4"),
-            inference=InferenceAddress(url=triton.url, key=triton.key, shared_memory=shared_memory),
+            inference=InferenceAddress(url=triton_server.url, key=triton_server.key, shared_memory=shared_memory),
         )
     )
     assert reports[-1].WhichOneof("kind") == "done", reports[-1]
@@ -80,7 +74,7 @@ def test_a_clip_comes_back_twice_the_size(tmp_path: Path, triton: RunningTriton,
     assert set(Path("/dev/shm").glob("framewire-arena*")) <= leftovers
 
 
-def test_a_model_that_is_not_served_fails_typed(tmp_path: Path, triton: RunningTriton) -> None:
+def test_a_model_that_is_not_served_fails_typed(tmp_path: Path, triton_server: RunningTriton) -> None:
     source = make_clip(tmp_path / "in.mp4", Clip(frames=5))
     reports = execute(
         RunnerOrder(
@@ -88,7 +82,7 @@ def test_a_model_that_is_not_served_fails_typed(tmp_path: Path, triton: RunningT
             steps=[Step(enhance=Enhance(model="no_such_model"))],
             input_path=str(source),
             output_path=str(tmp_path / "out.mp4"),
-            inference=InferenceAddress(url=triton.url, key=triton.key, shared_memory=True),
+            inference=InferenceAddress(url=triton_server.url, key=triton_server.key, shared_memory=True),
         )
     )
     assert reports[-1].failed.error.code == "MODEL_UNKNOWN"

@@ -25,12 +25,6 @@ from framewire.steps.contract import DEFAULT_ENHANCE_MODEL
 WITHIN = 30.0
 
 
-@pytest.fixture(scope="module")
-def triton_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTriton]:
-    with start_triton(tmp_path_factory.mktemp("triton")) as server:
-        yield server
-
-
 def connect(running: RunningTriton, *, shared_memory: bool = True, key: str | None = None) -> TritonServer:
     settings = TritonSettings(
         url=running.url, key=running.key if key is None else key, shared_memory=shared_memory, infer_timeout=WITHIN

@@ -10,14 +10,14 @@ import signal
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from clips import Clip, make_clip
 from servers import NatsServer, S3Server
-from triton_server import RunningTriton, start_triton
+from triton_server import RunningTriton
 from worker_rig import SUCCEED, WITHIN, Rig, runs, story
 
 from framewire.bus.nats import NatsBus
@@ -81,12 +81,6 @@ async def test_two_workers_share_the_queue_and_run_each_job_once(rig: Rig) -> No
 # The whole process.
 
 
-@pytest.fixture(scope="module")
-def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTriton]:
-    with start_triton(tmp_path_factory.mktemp("triton")) as server:
-        yield server
-
-
 class Station:
     """Starts `python -m coordinator` on real servers, and orders clips from it."""
 
@@ -145,7 +139,7 @@ def station(
     s3_store: S3ObjectStore,
     own_nats_server: NatsServer,
     s3_server: S3Server,
-    triton: RunningTriton,
+    triton_server: RunningTriton,
     tmp_path: Path,
 ) -> Station:
     rig = Rig(nats_bus, s3_store, tmp_path)
@@ -156,8 +150,8 @@ def station(
         "FRAMEWIRE_S3_BUCKET": s3_store._settings.bucket,
         "FRAMEWIRE_S3_ACCESS_KEY": s3_server.access_key,
         "FRAMEWIRE_S3_SECRET_KEY": s3_server.secret_key,
-        "FRAMEWIRE_TRITON_URL": triton.url,
-        "FRAMEWIRE_TRITON_KEY": triton.key,
+        "FRAMEWIRE_TRITON_URL": triton_server.url,
+        "FRAMEWIRE_TRITON_KEY": triton_server.key,
         "FRAMEWIRE_SCRATCH": str(rig.settings.scratch),
     }
     return Station(rig, variables)
