@@ -74,6 +74,10 @@ class Job(message.Message):
     END_TIME_FIELD_NUMBER: builtins.int
     CANCEL_REQUESTED_FIELD_NUMBER: builtins.int
     WORKER_FIELD_NUMBER: builtins.int
+    PLACEMENT_FIELD_NUMBER: builtins.int
+    QUEUE_POSITION_FIELD_NUMBER: builtins.int
+    QUEUE_ETA_FIELD_NUMBER: builtins.int
+    MAX_ATTEMPTS_FIELD_NUMBER: builtins.int
     job_id: builtins.str
     """Server-chosen id, `job_` and 26 characters."""
     workspace_id: builtins.str
@@ -89,6 +93,12 @@ class Job(message.Message):
     """A cancellation was asked for and has not taken effect yet."""
     worker: builtins.str
     """The worker that runs it or ran it last."""
+    placement: builtins.str
+    """Why it runs or ran there: `own`, or for a rented worker `overflow: 12 waited, more than 10`."""
+    queue_position: builtins.int
+    """While QUEUED: its place among the jobs of its lane, 1 is next; 0 otherwise."""
+    max_attempts: builtins.int
+    """Attempts it has in all; a retry adds to them."""
     @builtins.property
     def input_asset_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
     @builtins.property
@@ -117,6 +127,12 @@ class Job(message.Message):
     def start_time(self) -> timestamp_pb2.Timestamp: ...
     @builtins.property
     def end_time(self) -> timestamp_pb2.Timestamp: ...
+    @builtins.property
+    def queue_eta(self) -> duration_pb2.Duration:
+        """While QUEUED: about how long until it starts, from how long the lane's jobs took lately and how many run at
+        once; not set when no worker serves the lane or nothing is known yet.
+        """
+
     def __init__(
         self,
         *,
@@ -139,10 +155,14 @@ class Job(message.Message):
         end_time: timestamp_pb2.Timestamp | None = ...,
         cancel_requested: builtins.bool = ...,
         worker: builtins.str = ...,
+        placement: builtins.str = ...,
+        queue_position: builtins.int = ...,
+        queue_eta: duration_pb2.Duration | None = ...,
+        max_attempts: builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "fidelity", b"fidelity", "output", b"output", "progress", b"progress", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "fidelity", b"fidelity", "output", b"output", "progress", b"progress", "queue_eta", b"queue_eta", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "fidelity", b"fidelity", "input_asset_ids", b"input_asset_ids", "job_id", b"job_id", "lane", b"lane", "last_event", b"last_event", "output", b"output", "output_asset_ids", b"output_asset_ids", "priority", b"priority", "progress", b"progress", "start_time", b"start_time", "state", b"state", "steps", b"steps", "worker", b"worker", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "cancel_requested", b"cancel_requested", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "fidelity", b"fidelity", "input_asset_ids", b"input_asset_ids", "job_id", b"job_id", "lane", b"lane", "last_event", b"last_event", "max_attempts", b"max_attempts", "output", b"output", "output_asset_ids", b"output_asset_ids", "placement", b"placement", "priority", b"priority", "progress", b"progress", "queue_eta", b"queue_eta", "queue_position", b"queue_position", "start_time", b"start_time", "state", b"state", "steps", b"steps", "worker", b"worker", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -236,11 +256,14 @@ class StatusChange(message.Message):
     OUTPUTS_FIELD_NUMBER: builtins.int
     FIDELITY_FIELD_NUMBER: builtins.int
     WORKER_FIELD_NUMBER: builtins.int
+    PLACEMENT_FIELD_NUMBER: builtins.int
     state: JobState.ValueType
     message: builtins.str
     """Why, in words for people."""
     worker: builtins.str
     """Set from RUNNING on."""
+    placement: builtins.str
+    """Why that worker: `own`, or for a rented worker `overflow: 12 waited, more than 10`. Set when RUNNING."""
     @builtins.property
     def error(self) -> Error:
         """Set when FAILED."""
@@ -262,10 +285,11 @@ class StatusChange(message.Message):
         outputs: abc.Iterable[asset_pb2.Asset] | None = ...,
         fidelity: FidelityReport | None = ...,
         worker: builtins.str = ...,
+        placement: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["error", b"error", "fidelity", b"fidelity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["error", b"error", "fidelity", b"fidelity", "message", b"message", "outputs", b"outputs", "state", b"state", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["error", b"error", "fidelity", b"fidelity", "message", b"message", "outputs", b"outputs", "placement", b"placement", "state", b"state", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -516,22 +540,34 @@ class ListJobsRequest(message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     STATE_FIELD_NUMBER: builtins.int
+    CREATED_AFTER_FIELD_NUMBER: builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """At most this many; 50 when 0."""
     page_token: builtins.str
     """`next_page_token` of the page before."""
     state: JobState.ValueType
     """Only jobs in this state; any when not set."""
+    @builtins.property
+    def created_after(self) -> timestamp_pb2.Timestamp:
+        """Only jobs created at this time or later."""
+
+    @builtins.property
+    def created_before(self) -> timestamp_pb2.Timestamp:
+        """Only jobs created before this time."""
+
     def __init__(
         self,
         *,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
         state: JobState.ValueType = ...,
+        created_after: timestamp_pb2.Timestamp | None = ...,
+        created_before: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["created_after", b"created_after", "created_before", b"created_before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["created_after", b"created_after", "created_before", b"created_before", "page_size", b"page_size", "page_token", b"page_token", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -559,6 +595,23 @@ class ListJobsResponse(message.Message):
 
 @typing.final
 class CancelJobRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: builtins.int
+    job_id: builtins.str
+    def __init__(
+        self,
+        *,
+        job_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["job_id", b"job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RetryJobRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     JOB_ID_FIELD_NUMBER: builtins.int

@@ -55,6 +55,11 @@ class JobServiceStub:
                 request_serializer=framewire_dot_v1_dot_job__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=framewire_dot_v1_dot_job__pb2.Job.FromString,
                 _registered_method=True)
+        self.RetryJob = channel.unary_unary(
+                '/framewire.v1.JobService/RetryJob',
+                request_serializer=framewire_dot_v1_dot_job__pb2.RetryJobRequest.SerializeToString,
+                response_deserializer=framewire_dot_v1_dot_job__pb2.Job.FromString,
+                _registered_method=True)
         self.WatchJob = channel.unary_stream(
                 '/framewire.v1.JobService/WatchJob',
                 request_serializer=framewire_dot_v1_dot_job__pb2.WatchJobRequest.SerializeToString,
@@ -81,7 +86,7 @@ class JobServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """The workspace's jobs, newest first.
+        """The workspace's jobs, newest first, of one state and of a span of time when asked for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,6 +94,14 @@ class JobServiceServicer:
 
     def CancelJob(self, request, context):
         """Asks for a job to stop. A job that has ended stays as it ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryJob(self, request, context):
+        """Queues a FAILED job again, with as many attempts as its steps have by default.
+        What its earlier attempts committed is kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -123,6 +136,11 @@ def add_JobServiceServicer_to_server(servicer, server):
             'CancelJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelJob,
                     request_deserializer=framewire_dot_v1_dot_job__pb2.CancelJobRequest.FromString,
+                    response_serializer=framewire_dot_v1_dot_job__pb2.Job.SerializeToString,
+            ),
+            'RetryJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryJob,
+                    request_deserializer=framewire_dot_v1_dot_job__pb2.RetryJobRequest.FromString,
                     response_serializer=framewire_dot_v1_dot_job__pb2.Job.SerializeToString,
             ),
             'WatchJob': grpc.unary_stream_rpc_method_handler(
@@ -239,6 +257,33 @@ class JobService:
             target,
             '/framewire.v1.JobService/CancelJob',
             framewire_dot_v1_dot_job__pb2.CancelJobRequest.SerializeToString,
+            framewire_dot_v1_dot_job__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framewire.v1.JobService/RetryJob',
+            framewire_dot_v1_dot_job__pb2.RetryJobRequest.SerializeToString,
             framewire_dot_v1_dot_job__pb2.Job.FromString,
             options,
             channel_credentials,

@@ -38,9 +38,13 @@ class JobServiceStub:
     GetJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.GetJobRequest, _job_pb2.Job]
     """One job: the truth, which the stream of events never contradicts."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_job_pb2.ListJobsRequest, _job_pb2.ListJobsResponse]
-    """The workspace's jobs, newest first."""
+    """The workspace's jobs, newest first, of one state and of a span of time when asked for."""
     CancelJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.CancelJobRequest, _job_pb2.Job]
     """Asks for a job to stop. A job that has ended stays as it ended."""
+    RetryJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.RetryJobRequest, _job_pb2.Job]
+    """Queues a FAILED job again, with as many attempts as its steps have by default.
+    What its earlier attempts committed is kept.
+    """
     WatchJob: _grpc.UnaryStreamMultiCallable[_job_pb2.WatchJobRequest, _job_pb2.Event]
     """The job's events in order, from the first after `after_event`; ends after
     the event that ends the job.
@@ -56,9 +60,13 @@ class JobServiceAsyncStub(JobServiceStub):
     GetJob: _aio.UnaryUnaryMultiCallable[_job_pb2.GetJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """One job: the truth, which the stream of events never contradicts."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_pb2.ListJobsRequest, _job_pb2.ListJobsResponse]  # type: ignore[assignment]
-    """The workspace's jobs, newest first."""
+    """The workspace's jobs, newest first, of one state and of a span of time when asked for."""
     CancelJob: _aio.UnaryUnaryMultiCallable[_job_pb2.CancelJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Asks for a job to stop. A job that has ended stays as it ended."""
+    RetryJob: _aio.UnaryUnaryMultiCallable[_job_pb2.RetryJobRequest, _job_pb2.Job]  # type: ignore[assignment]
+    """Queues a FAILED job again, with as many attempts as its steps have by default.
+    What its earlier attempts committed is kept.
+    """
     WatchJob: _aio.UnaryStreamMultiCallable[_job_pb2.WatchJobRequest, _job_pb2.Event]  # type: ignore[assignment]
     """The job's events in order, from the first after `after_event`; ends after
     the event that ends the job.
@@ -89,7 +97,7 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _job_pb2.ListJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.ListJobsResponse, _abc.Awaitable[_job_pb2.ListJobsResponse]]:
-        """The workspace's jobs, newest first."""
+        """The workspace's jobs, newest first, of one state and of a span of time when asked for."""
 
     @_abc_1.abstractmethod
     def CancelJob(
@@ -98,6 +106,16 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
         """Asks for a job to stop. A job that has ended stays as it ended."""
+
+    @_abc_1.abstractmethod
+    def RetryJob(
+        self,
+        request: _job_pb2.RetryJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
+        """Queues a FAILED job again, with as many attempts as its steps have by default.
+        What its earlier attempts committed is kept.
+        """
 
     @_abc_1.abstractmethod
     def WatchJob(

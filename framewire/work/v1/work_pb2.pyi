@@ -121,9 +121,16 @@ class WorkerStatus(message.Message):
     RUNNING_JOB_IDS_FIELD_NUMBER: builtins.int
     MODELS_FIELD_NUMBER: builtins.int
     TIME_FIELD_NUMBER: builtins.int
+    OVERFLOW_AFTER_FIELD_NUMBER: builtins.int
+    DRAINING_FIELD_NUMBER: builtins.int
+    PRIORITIES_FIELD_NUMBER: builtins.int
     worker: builtins.str
     slots: builtins.int
     """Jobs it runs at once, and runs now."""
+    overflow_after: builtins.int
+    """Takes a job only while more than this many wait in its lane; not set: whenever a slot is free."""
+    draining: builtins.bool
+    """Finishes what runs and takes nothing new."""
     @builtins.property
     def lanes(self) -> containers.RepeatedScalarFieldContainer[step_pb2.Lane.ValueType]: ...
     @builtins.property
@@ -132,6 +139,10 @@ class WorkerStatus(message.Message):
     def models(self) -> containers.RepeatedCompositeFieldContainer[step_pb2.ModelInfo]: ...
     @builtins.property
     def time(self) -> timestamp_pb2.Timestamp: ...
+    @builtins.property
+    def priorities(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Priorities it takes; every one when empty."""
+
     def __init__(
         self,
         *,
@@ -141,10 +152,62 @@ class WorkerStatus(message.Message):
         running_job_ids: abc.Iterable[builtins.str] | None = ...,
         models: abc.Iterable[step_pb2.ModelInfo] | None = ...,
         time: timestamp_pb2.Timestamp | None = ...,
+        overflow_after: builtins.int | None = ...,
+        draining: builtins.bool = ...,
+        priorities: abc.Iterable[builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "overflow_after", b"overflow_after", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["lanes", b"lanes", "models", b"models", "running_job_ids", b"running_job_ids", "slots", b"slots", "time", b"time", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "draining", b"draining", "lanes", b"lanes", "models", b"models", "overflow_after", b"overflow_after", "priorities", b"priorities", "running_job_ids", b"running_job_ids", "slots", b"slots", "time", b"time", "worker", b"worker"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__overflow_after: _TypeAlias = typing.Literal["overflow_after"]  # noqa: Y015
+    _WhichOneofArgType__overflow_after: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__overflow_after) -> _WhichOneofReturnType__overflow_after | None: ...
+
+@typing.final
+class DeadLetter(message.Message):
+    """An order that will never be done, as it is kept."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    ORDER_FIELD_NUMBER: builtins.int
+    RAW_FIELD_NUMBER: builtins.int
+    HISTORY_FIELD_NUMBER: builtins.int
+    job_id: builtins.str
+    """Empty when it cannot be told."""
+    workspace_id: builtins.str
+    reason: builtins.str
+    """Why, in words for people."""
+    raw: builtins.bytes
+    """What arrived, when it cannot be read."""
+    @builtins.property
+    def time(self) -> timestamp_pb2.Timestamp: ...
+    @builtins.property
+    def order(self) -> JobOrder:
+        """The order; not set when it cannot be read."""
+
+    @builtins.property
+    def history(self) -> containers.RepeatedCompositeFieldContainer[job_pb2.Event]:
+        """The job's status changes so far, in order."""
+
+    def __init__(
+        self,
+        *,
+        job_id: builtins.str = ...,
+        workspace_id: builtins.str = ...,
+        reason: builtins.str = ...,
+        time: timestamp_pb2.Timestamp | None = ...,
+        order: JobOrder | None = ...,
+        raw: builtins.bytes = ...,
+        history: abc.Iterable[job_pb2.Event] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["history", b"history", "job_id", b"job_id", "order", b"order", "raw", b"raw", "reason", b"reason", "time", b"time", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
