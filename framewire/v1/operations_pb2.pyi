@@ -4,7 +4,6 @@ isort:skip_file
 """
 
 from collections import abc as abc
-from framewire.v1 import job_pb2 as job_pb2
 from framewire.v1 import step_pb2 as step_pb2
 from google.protobuf import descriptor as descriptor
 from google.protobuf import duration_pb2 as duration_pb2
@@ -146,8 +145,8 @@ class DeadLetter(message.Message):
     @builtins.property
     def time(self) -> timestamp_pb2.Timestamp: ...
     @builtins.property
-    def history(self) -> containers.RepeatedCompositeFieldContainer[job_pb2.Event]:
-        """The job's status changes until then, in order."""
+    def history(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What happened to the job until then, in words for people, oldest first."""
 
     def __init__(
         self,
@@ -157,7 +156,7 @@ class DeadLetter(message.Message):
         workspace_id: builtins.str = ...,
         reason: builtins.str = ...,
         time: timestamp_pb2.Timestamp | None = ...,
-        history: abc.Iterable[job_pb2.Event] | None = ...,
+        history: abc.Iterable[builtins.str] | None = ...,
         raw: builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["time", b"time"]  # noqa: Y015

@@ -165,53 +165,6 @@ class WorkerStatus(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__overflow_after) -> _WhichOneofReturnType__overflow_after | None: ...
 
 @typing.final
-class DeadLetter(message.Message):
-    """An order that will never be done, as it is kept."""
-
-    DESCRIPTOR: descriptor.Descriptor
-
-    JOB_ID_FIELD_NUMBER: builtins.int
-    WORKSPACE_ID_FIELD_NUMBER: builtins.int
-    REASON_FIELD_NUMBER: builtins.int
-    TIME_FIELD_NUMBER: builtins.int
-    ORDER_FIELD_NUMBER: builtins.int
-    RAW_FIELD_NUMBER: builtins.int
-    HISTORY_FIELD_NUMBER: builtins.int
-    job_id: builtins.str
-    """Empty when it cannot be told."""
-    workspace_id: builtins.str
-    reason: builtins.str
-    """Why, in words for people."""
-    raw: builtins.bytes
-    """What arrived, when it cannot be read."""
-    @builtins.property
-    def time(self) -> timestamp_pb2.Timestamp: ...
-    @builtins.property
-    def order(self) -> JobOrder:
-        """The order; not set when it cannot be read."""
-
-    @builtins.property
-    def history(self) -> containers.RepeatedCompositeFieldContainer[job_pb2.Event]:
-        """The job's status changes so far, in order."""
-
-    def __init__(
-        self,
-        *,
-        job_id: builtins.str = ...,
-        workspace_id: builtins.str = ...,
-        reason: builtins.str = ...,
-        time: timestamp_pb2.Timestamp | None = ...,
-        order: JobOrder | None = ...,
-        raw: builtins.bytes = ...,
-        history: abc.Iterable[job_pb2.Event] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["order", b"order", "time", b"time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["history", b"history", "job_id", b"job_id", "order", b"order", "raw", b"raw", "reason", b"reason", "time", b"time", "workspace_id", b"workspace_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-@typing.final
 class RunnerOrder(message.Message):
     """What the worker tells its runner, the child process that executes one job."""
 
