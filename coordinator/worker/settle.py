@@ -14,6 +14,7 @@ from coordinator.disposition import (
     RetryAfter,
     is_poison,
 )
+from coordinator.worker.history import history_of
 from coordinator.worker.hold import Hold
 from coordinator.worker.journal import Journal
 from coordinator.worker.patience import patiently
@@ -127,7 +128,9 @@ class _Settlement:
             await self._bury_poison(last.status.error)
 
     async def _bury(self, error: Error) -> None:
-        await self._tools.bus.jobs.bury(self._run.order, f"{error.code}: {error.message}")
+        order, bus = self._run.order, self._tools.bus
+        history = await history_of(order.job_id, bus.events)
+        await bus.dead_letters.bury(order, f"{error.code}: {error.message}", history)
 
     async def _discard(self) -> bool:
         return await self._tools.transfer.discard(self._run.result_key)

@@ -3,6 +3,10 @@
 from framewire.bus.interface import (
     Bus,
     Cancellations,
+    Controls,
+    ControlState,
+    DeadLetter,
+    DeadLetters,
     Delivery,
     EventConflict,
     EventFeed,
@@ -15,6 +19,10 @@ from framewire.bus.interface import (
 __all__ = [
     "Bus",
     "Cancellations",
+    "ControlState",
+    "Controls",
+    "DeadLetter",
+    "DeadLetters",
     "Delivery",
     "EventConflict",
     "EventFeed",

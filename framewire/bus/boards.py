@@ -1,4 +1,4 @@
-"""Cancellations and workers: small boards kept in JetStream's key-value buckets."""
+"""Cancellations, workers and controls: small boards kept in JetStream's key-value buckets."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from nats.js.errors import APIError
 
 from framewire.bus import streams
 from framewire.bus.connection import Connection, unavailable_as_typed
+from framewire.bus.interface import ControlState
+from framewire.v1.step_pb2 import Lane
 from framewire.work.v1.work_pb2 import WorkerStatus
 
 _LOOK_AGAIN = 5.0
 _LISTING = 4096
 _DELETED = "KV-Operation"
+_LANE, _WORKER = "lane", "worker"
+_LOOK_AT_CONTROLS = 1.0
+"""Seconds between looks at the controls, should the word of a change get lost with a connection."""
 
 
 class NatsCancellations:
@@ -78,6 +83,72 @@ class NatsWorkers:
     async def live(self) -> Sequence[WorkerStatus]:
         """The workers that live now."""
         return [WorkerStatus.FromString(data) async for _, data in _listing(self._connection, streams.WORKERS)]
+
+
+class NatsControls:
+    """A key per paused lane and per draining worker; the value is its name, the key what subjects allow of it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    async def pause(self, lane: Lane.ValueType) -> None:
+        """No more jobs of this lane."""
+        await self._set(_LANE, streams.LANES[lane])
+
+    async def resume(self, lane: Lane.ValueType) -> None:
+        """Jobs of this lane again."""
+        await self._unset(_LANE, streams.LANES[lane])
+
+    async def paused(self) -> frozenset[Lane.ValueType]:
+        """Paused lanes."""
+        return (await self._state()).paused
+
+    async def drain(self, worker: str) -> None:
+        """No more jobs for this worker."""
+        await self._set(_WORKER, worker)
+
+    async def undrain(self, worker: str) -> None:
+        """Jobs for this worker again."""
+        await self._unset(_WORKER, worker)
+
+    async def draining(self) -> frozenset[str]:
+        """Draining workers."""
+        return (await self._state()).draining
+
+    async def watch(self) -> AsyncIterator[ControlState]:
+        """The state now and after each change; looked up every second besides: words get lost."""
+        with unavailable_as_typed():
+            live = await self._connection.client.subscribe(streams.board_subject(streams.CONTROLS, ">"))
+        try:
+            while True:
+                yield await self._state()
+                with contextlib.suppress(nats.errors.TimeoutError):
+                    await live.next_msg(timeout=_LOOK_AT_CONTROLS)
+        finally:
+            with contextlib.suppress(nats.errors.Error):
+                await live.unsubscribe()
+
+    async def _state(self) -> ControlState:
+        lanes, workers = set[Lane.ValueType](), set[str]()
+        async for subject, value in _listing(self._connection, streams.CONTROLS):
+            kind, name = subject.rsplit(".", 2)[1], value.decode()
+            if kind == _LANE:
+                lanes.update(lane for lane, known in streams.LANES.items() if known == name)
+            else:
+                workers.add(name)
+        return ControlState(paused=frozenset(lanes), draining=frozenset(workers))
+
+    async def _set(self, kind: str, name: str) -> None:
+        with unavailable_as_typed():
+            await self._connection.js.publish(_control(kind, name), name.encode())
+
+    async def _unset(self, kind: str, name: str) -> None:
+        with unavailable_as_typed():
+            await self._connection.js.publish(_control(kind, name), b"", headers={_DELETED: "DEL"})
+
+
+def _control(kind: str, name: str) -> str:
+    return streams.board_subject(streams.CONTROLS, f"{kind}.{streams.board_key(name)}")
 
 
 async def _listing(connection: Connection, bucket: str) -> AsyncIterator[tuple[str, bytes]]:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
 from typing import Any
 
 import nats.errors
@@ -99,6 +100,11 @@ def number_of(message: Msg) -> int:
 def number_before(message: Msg) -> int:
     """The stream sequence of the message before it on the same subject, 0 for the first."""
     return int((message.headers or {}).get("Nats-Last-Sequence", "0"))
+
+
+def time_of(message: Msg) -> datetime:
+    """When a stored message was stored, by the server's clock, in UTC."""
+    return datetime.fromisoformat((message.headers or {})["Nats-Time-Stamp"])
 
 
 @contextlib.contextmanager

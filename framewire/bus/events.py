@@ -24,6 +24,7 @@ _WRONG_LAST_SEQUENCE = 10071
 _HISTORY_BATCH = 256
 _LOOK_AGAIN = 3.0
 """Seconds of silence after which a reader looks into the log: the last event may have been missed."""
+_PAUSE = 0.5
 _PATIENCE = 60.0
 """Seconds a reader waits for servers that have gone away."""
 _LIVE_PENDING = 512
@@ -54,7 +55,7 @@ class NatsEventLog:
         return None if message is None else _event(message)
 
     async def read(self, job_id: str, *, after: int = 0) -> AsyncIterator[Event]:
-        """Events above `after`, past and to come; ends after the one that ends the job."""
+        """Events above `after`, past and to come; ends after the one that ends the job, if it is the newest."""
         with unavailable_as_typed():
             live = await self._connection.client.subscribe(
                 streams.live_subject(job_id), pending_msgs_limit=_LIVE_PENDING
@@ -62,7 +63,7 @@ class NatsEventLog:
         try:
             async for event in self._follow(job_id, live, after):
                 yield event
-                if ends_job(event):
+                if ends_job(event) and await self._is_newest(event):
                     return
         finally:
             with contextlib.suppress(nats.errors.Error):
@@ -74,6 +75,19 @@ class NatsEventLog:
         with unavailable_as_typed():
             await self._connection.js.add_consumer(streams.EVENTS, config)
         return await NatsEventFeed.open(self._connection, name)
+
+    async def _is_newest(self, ending: Event) -> bool:
+        """Whether nobody has asked for a retry since. Raises Unavailable when the servers stay away."""
+        give_up_at = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                last = await self.last(ending.job_id)
+            except Unavailable:
+                if time.monotonic() > give_up_at:
+                    raise
+                await asyncio.sleep(_PAUSE)
+            else:
+                return last is None or last.number <= ending.number
 
     async def _publish(self, job_id: str, payload: bytes, after: int) -> int:
         try:

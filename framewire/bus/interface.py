@@ -1,4 +1,6 @@
-"""The bus as Framewire uses it: a queue of jobs, a log of events, a board of cancellations, a board of workers.
+"""The bus as Framewire uses it: a queue of jobs, a log of events, dead letters, and boards.
+
+The boards: jobs to be cancelled, workers that live, and what operators want paused or drained.
 
 Every method raises `Unavailable` (BUS_UNAVAILABLE) when the servers behind it do not answer in time.
 """
@@ -6,6 +8,8 @@ Every method raises `Unavailable` (BUS_UNAVAILABLE) when the servers behind it d
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from framewire.errors import Conflict
@@ -43,16 +47,23 @@ class JobQueue(Protocol):
     """Jobs waiting for a worker, by lane and priority."""
 
     async def publish(self, order: JobOrder) -> None:
-        """Queue a job. While a job of this id is queued or held, publishing it again changes nothing."""
+        """Queue a job. While an order with this job id and `max_attempts` is queued or held, nothing changes.
+
+        A retry by hand raises `max_attempts`: its order is another one, and is queued although the
+        order of the attempts before may still be held by the worker that is burying it.
+        """
 
     async def pull(self, lanes: Sequence[Lane.ValueType], *, wait: float) -> Delivery | None:
         """The first job of the highest priority in `lanes`, waiting up to `wait` seconds for one."""
 
     async def remove(self, order: JobOrder) -> None:
-        """Take a job out of the queue. A worker that holds it already is not told."""
+        """Take a job out of the queue, all its orders. A worker that holds it already is not told."""
 
-    async def bury(self, order: JobOrder, reason: str) -> None:
-        """Put a job that will never be done into the dead-letter stream, with the reason."""
+    async def announce_held_back(self, lane: Lane.ValueType, count: int) -> None:
+        """Say how many more of the lane's jobs wait outside the queue, for those who decide by the backlog."""
+
+    async def waiting(self, lane: Lane.ValueType) -> int:
+        """How many jobs of the lane wait for a worker, those held back outside the queue included."""
 
 
 class EventLog(Protocol):
@@ -69,9 +80,11 @@ class EventLog(Protocol):
         """The job's newest event, with its number."""
 
     def read(self, job_id: str, *, after: int = 0) -> AsyncIterator[Event]:
-        """The job's events with numbers above `after`, those to come included; ends after the one that ends the job.
+        """The job's events with numbers above `after`, those to come included.
 
-        Without a gap and without a repeat, also when the connection is lost and found again meanwhile.
+        Ends after the one that ends the job if that is the newest of the log: a failed job that was
+        retried goes on. Without a gap and without a repeat, also when the connection is lost and
+        found again meanwhile.
         """
 
     async def open_feed(self, name: str) -> EventFeed:
@@ -125,6 +138,76 @@ class Workers(Protocol):
         """The workers that live now."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlState:
+    """What operators want now."""
+
+    paused: frozenset[Lane.ValueType] = frozenset()
+    """Lanes no job is taken from."""
+    draining: frozenset[str] = frozenset()
+    """Workers that take no more jobs."""
+
+
+class Controls(Protocol):
+    """What operators ask of all workers. Kept until it is taken back; asking again changes nothing."""
+
+    async def pause(self, lane: Lane.ValueType) -> None:
+        """No worker shall take a job of this lane. Those that run go on."""
+
+    async def resume(self, lane: Lane.ValueType) -> None:
+        """Take `pause` back."""
+
+    async def paused(self) -> frozenset[Lane.ValueType]:
+        """Lanes that are paused now."""
+
+    async def drain(self, worker: str) -> None:
+        """This worker shall finish what it runs and take nothing new."""
+
+    async def undrain(self, worker: str) -> None:
+        """Take `drain` back."""
+
+    async def draining(self) -> frozenset[str]:
+        """Names of the workers that shall take nothing new."""
+
+    def watch(self) -> AsyncIterator[ControlState]:
+        """The state now, and again after each change; may repeat. Catches up by itself after a lost connection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """An order that will not be done, and why."""
+
+    number: int
+    """Its place in the dead-letter stream."""
+    job_id: str
+    reason: str
+    """One line; starts with an error code when the job failed with one."""
+    time: datetime
+    """When it was buried, in UTC."""
+    order: JobOrder | None
+    """None when the order could not be read."""
+    payload: bytes
+    """The order as it was sent."""
+    history: tuple[str, ...] = ()
+    """What happened to the job, in words, oldest first."""
+
+
+class DeadLetters(Protocol):
+    """Orders that will not be done unless somebody asks for it, one letter a job: the newest."""
+
+    async def bury(self, order: JobOrder, reason: str, history: Sequence[str] = ()) -> None:
+        """Add a letter. Replaces the job's letter if there is one, under a new number."""
+
+    async def list(self, *, after: int = 0, limit: int = 100) -> Sequence[DeadLetter]:
+        """Up to `limit` letters with numbers above `after`, oldest first."""
+
+    async def get(self, number: int) -> DeadLetter | None:
+        """One letter, None when there is none of this number."""
+
+    async def drop(self, number: int) -> None:
+        """Remove a letter. One that is gone already is no error."""
+
+
 class Bus(Protocol):
     """All of it over one connection."""
 
@@ -143,6 +226,14 @@ class Bus(Protocol):
     @property
     def workers(self) -> Workers:
         """The board of workers."""
+
+    @property
+    def controls(self) -> Controls:
+        """The board of what operators want."""
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """Orders that will not be done."""
 
     async def ping(self) -> None:
         """Raise Unavailable unless the servers answer."""

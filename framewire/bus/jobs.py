@@ -17,6 +17,7 @@ from nats.js.errors import APIError
 
 from framewire.bus import streams
 from framewire.bus.connection import TIMEOUT, Connection, status_of, unavailable_as_typed
+from framewire.bus.dead import NatsDeadLetters
 from framewire.v1.step_pb2 import Lane
 from framewire.work.v1.work_pb2 import JobOrder
 
@@ -57,14 +58,15 @@ class NatsJobQueue:
     have to keep asking.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, dead_letters: NatsDeadLetters) -> None:
         self._connection = connection
+        self._dead_letters = dead_letters
         self._hint = asyncio.Event()
         self._listening: dict[Lane.ValueType, Subscription] = {}
 
     async def publish(self, order: JobOrder) -> None:
         """Queue a job; nothing changes while it is queued or held already."""
-        subject = streams.job_subject(order.lane, order.priority, order.job_id)
+        subject = streams.job_subject(order)
         with unavailable_as_typed():
             try:
                 await self._connection.js.publish(subject, order.SerializeToString(), stream=streams.JOBS)
@@ -91,13 +93,19 @@ class NatsJobQueue:
 
     async def remove(self, order: JobOrder) -> None:
         """Take a job out of the queue."""
-        subject = streams.job_subject(order.lane, order.priority, order.job_id)
         with unavailable_as_typed():
-            await self._connection.js.purge_stream(streams.JOBS, subject=subject)
+            await self._connection.js.purge_stream(streams.JOBS, subject=streams.orders_of(order.job_id))
 
-    async def bury(self, order: JobOrder, reason: str) -> None:
-        """Put a job that will never be done into the dead-letter stream."""
-        await self._bury(order.job_id, order.SerializeToString(), reason)
+    async def announce_held_back(self, lane: Lane.ValueType, count: int) -> None:
+        """Say how many more wait outside."""
+        subject = streams.board_subject(streams.BACKLOG, streams.LANES[lane])
+        with unavailable_as_typed():
+            await self._connection.js.publish(subject, str(count).encode())
+
+    async def waiting(self, lane: Lane.ValueType) -> int:
+        """How many wait, inside and outside the queue."""
+        counts = [self._pending(lane, priority) for priority in streams.PRIORITIES]
+        return sum(await asyncio.gather(self._held_back(lane), *counts))
 
     async def close(self) -> None:
         """Stop listening. Idempotent."""
@@ -137,12 +145,17 @@ class NatsJobQueue:
 
     async def _bury_unreadable(self, message: Msg) -> None:
         log.error("buried an order that cannot be read, from %s", message.subject)
-        await self._bury(message.subject.rsplit(".", 1)[-1], message.data, "the order cannot be read")
+        job_id = streams.job_id_of(message.subject)
+        await self._dead_letters.bury_payload(job_id, message.data, "the order cannot be read")
         with unavailable_as_typed():
             await message.ack_sync(timeout=TIMEOUT)
 
-    async def _bury(self, job_id: str, payload: bytes, reason: str) -> None:
+    async def _pending(self, lane: Lane.ValueType, priority: int) -> int:
         with unavailable_as_typed():
-            await self._connection.js.publish(
-                streams.dead_subject(job_id), payload, headers={"Framewire-Reason": reason.replace("\n", " ")}
-            )
+            info = await self._connection.js.consumer_info(streams.JOBS, streams.consumer_name(lane, priority))
+        return int(info.num_pending or 0)
+
+    async def _held_back(self, lane: Lane.ValueType) -> int:
+        subject = streams.board_subject(streams.BACKLOG, streams.LANES[lane])
+        message = await self._connection.direct_get(streams.board_stream(streams.BACKLOG), {"last_by_subj": subject})
+        return 0 if message is None else int(message.data)

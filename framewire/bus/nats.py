@@ -12,8 +12,9 @@ import nats
 import nats.errors
 from nats.aio.client import Client
 
-from framewire.bus.boards import NatsCancellations, NatsWorkers
+from framewire.bus.boards import NatsCancellations, NatsControls, NatsWorkers
 from framewire.bus.connection import TIMEOUT, Connection, unavailable_as_typed
+from framewire.bus.dead import NatsDeadLetters
 from framewire.bus.events import NatsEventLog
 from framewire.bus.jobs import NatsJobQueue
 from framewire.bus.streams import StreamSettings, ensure_streams
@@ -40,10 +41,12 @@ class NatsBus:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.jobs = NatsJobQueue(connection)
+        self.dead_letters = NatsDeadLetters(connection)
+        self.jobs = NatsJobQueue(connection, self.dead_letters)
         self.events = NatsEventLog(connection)
         self.cancellations = NatsCancellations(connection)
         self.workers = NatsWorkers(connection)
+        self.controls = NatsControls(connection)
 
     @classmethod
     async def connect(cls, settings: NatsSettings) -> NatsBus:

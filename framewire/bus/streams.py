@@ -1,12 +1,16 @@
 """The names of streams, subjects, consumers and buckets, and how they are set up. No other file knows them.
 
-JOBS    jobs.<lane>.<priority>.<job id>   work queue; one message per job and subject, so that a job that is
-                                          queued or held cannot be queued again, however late a repeat comes
+JOBS    jobs.<lane>.<priority>.<job id>.<attempts>
+                                          work queue; one message per subject, so that an order that is queued
+                                          or held cannot be queued again, however late a repeat comes; a retry
+                                          by hand raises the attempts and is another order
 EVENTS  events.<job id>                   the log; republished to live.events.<job id> once stored, with the
                                           number of the event and of the one before it: watchers of the live
                                           subject see every gap and fill it from the log
-DEAD    dead.<job id>                     orders that will never be done, with the reason
-KV      CANCELLATIONS, WORKERS            boards
+DEAD    dead.<job id>                     orders that will not be done, with the reason; the newest per job
+KV      CANCELLATIONS, WORKERS            boards: jobs to be cancelled, workers that live
+        CONTROLS lane.<lane>, worker.<name>   paused lanes, draining workers; the value is the name
+        BACKLOG <lane>                    how many jobs the gateway holds back
 """
 
 from __future__ import annotations
@@ -28,12 +32,15 @@ from nats.js.api import (
 from nats.js.errors import APIError, BadRequestError
 
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU, Lane
+from framewire.work.v1.work_pb2 import JobOrder
 
 JOBS = "JOBS"
 EVENTS = "EVENTS"
 DEAD = "DEAD"
 CANCELLATIONS = "CANCELLATIONS"
 WORKERS = "WORKERS"
+CONTROLS = "CONTROLS"
+BACKLOG = "BACKLOG"
 
 PRIORITIES = (0, 1, 2, 3)
 LANES: dict[Lane.ValueType, str] = {LANE_GPU: "gpu", LANE_CPU: "cpu"}
@@ -57,9 +64,19 @@ class StreamSettings:
     """Copies of each stream; 3 on a cluster that must survive the loss of a server."""
 
 
-def job_subject(lane: Lane.ValueType, priority: int, job_id: str) -> str:
+def job_subject(order: JobOrder) -> str:
     """Where an order is published."""
-    return f"jobs.{LANES[lane]}.{priority}.{job_id}"
+    return f"jobs.{LANES[order.lane]}.{order.priority}.{order.job_id}.{order.max_attempts}"
+
+
+def orders_of(job_id: str) -> str:
+    """All orders of a job, in any lane."""
+    return f"jobs.*.*.{job_id}.*"
+
+
+def job_id_of(subject: str) -> str:
+    """The job id in an order's subject."""
+    return subject.split(".")[3]
 
 
 def lane_subject(lane: Lane.ValueType) -> str:
@@ -78,7 +95,7 @@ def live_subject(job_id: str) -> str:
 
 
 def dead_subject(job_id: str) -> str:
-    """Where an order ends that will never be done."""
+    """Where an order ends that will not be done."""
     return f"dead.{job_id}"
 
 
@@ -114,15 +131,8 @@ async def ensure_streams(js: JetStreamContext, settings: StreamSettings) -> None
     for lane in LANES:
         for priority in PRIORITIES:
             await js.add_consumer(JOBS, _job_consumer(lane, priority))
-    await _ensure_board(
-        js, KeyValueConfig(bucket=CANCELLATIONS, ttl=EVENTS_AGE, replicas=settings.replicas, direct=True)
-    )
-    await _ensure_board(
-        js,
-        KeyValueConfig(
-            bucket=WORKERS, ttl=WORKER_AGE, replicas=settings.replicas, direct=True, storage=StorageType.MEMORY
-        ),
-    )
+    for board in _boards(settings):
+        await _ensure_board(js, board)
 
 
 def _streams(settings: StreamSettings) -> list[StreamConfig]:
@@ -144,7 +154,24 @@ def _streams(settings: StreamSettings) -> list[StreamConfig]:
             republish=RePublish(src="events.*", dest="live.events.{{wildcard(1)}}"),
             num_replicas=settings.replicas,
         ),
-        StreamConfig(name=DEAD, subjects=["dead.*"], max_age=DEAD_AGE, num_replicas=settings.replicas),
+        StreamConfig(
+            name=DEAD,
+            subjects=["dead.*"],
+            max_age=DEAD_AGE,
+            max_msgs_per_subject=1,
+            allow_direct=True,
+            num_replicas=settings.replicas,
+        ),
+    ]
+
+
+def _boards(settings: StreamSettings) -> list[KeyValueConfig]:
+    replicas = settings.replicas
+    return [
+        KeyValueConfig(bucket=CANCELLATIONS, ttl=EVENTS_AGE, replicas=replicas, direct=True),
+        KeyValueConfig(bucket=WORKERS, ttl=WORKER_AGE, replicas=replicas, direct=True, storage=StorageType.MEMORY),
+        KeyValueConfig(bucket=CONTROLS, replicas=replicas, direct=True),
+        KeyValueConfig(bucket=BACKLOG, replicas=replicas, direct=True),
     ]
 
 

@@ -8,9 +8,10 @@ import heapq
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
-from framewire.bus.interface import EventConflict
+from framewire.bus.interface import ControlState, DeadLetter, EventConflict
 from framewire.jobs.states import ends_job
 from framewire.v1.job_pb2 import Event
 from framewire.v1.step_pb2 import Lane
@@ -25,6 +26,8 @@ class MemoryBus:
         self.events = MemoryEventLog()
         self.cancellations = MemoryCancellations()
         self.workers = MemoryWorkers()
+        self.controls = MemoryControls()
+        self.dead_letters = MemoryDeadLetters()
 
     async def ping(self) -> None:
         """Always there."""
@@ -87,18 +90,18 @@ class MemoryDelivery:
 
 
 class MemoryJobQueue:
-    """A heap by priority and arrival. `buried` holds what was buried, with the reason."""
+    """A heap by priority and arrival."""
 
     def __init__(self, ack_wait: float) -> None:
         self.ack_wait = ack_wait
         self.changed = _Changed()
-        self.buried: list[tuple[JobOrder, str]] = []
+        self._held_back: dict[Lane.ValueType, int] = {}
         self._entries: list[_Queued] = []
         self._arrivals = 0
 
     async def publish(self, order: JobOrder) -> None:
-        """Queue a job unless it is queued or held."""
-        if any(entry.order.job_id == order.job_id for entry in self._entries):
+        """Queue an order unless it is queued or held."""
+        if any(_identity(entry.order) == _identity(order) for entry in self._entries):
             return
         self._arrivals += 1
         kept = JobOrder.FromString(order.SerializeToString())
@@ -127,15 +130,24 @@ class MemoryJobQueue:
         for entry in [entry for entry in self._entries if entry.order.job_id == order.job_id]:
             self.discard(entry)
 
-    async def bury(self, order: JobOrder, reason: str) -> None:
-        """Remember what will never be done."""
-        self.buried.append((order, reason))
+    async def announce_held_back(self, lane: Lane.ValueType, count: int) -> None:
+        """Remember how many wait outside."""
+        self._held_back[lane] = count
+
+    async def waiting(self, lane: Lane.ValueType) -> int:
+        """Those never handed out, and those outside."""
+        inside = sum(entry.order.lane == lane and entry.holder == 0 for entry in self._entries)
+        return inside + self._held_back.get(lane, 0)
 
     def discard(self, entry: _Queued) -> None:
         """Drop an entry; nothing happens when it is gone already."""
         if entry in self._entries:
             self._entries.remove(entry)
             heapq.heapify(self._entries)
+
+
+def _identity(order: JobOrder) -> tuple[str, int]:
+    return order.job_id, order.max_attempts
 
 
 class MemoryEventLog:
@@ -173,7 +185,7 @@ class MemoryEventLog:
                 event = self._load(number)
                 after = number
                 yield event
-                if ends_job(event):
+                if ends_job(event) and number == self._by_job[job_id][-1]:
                     return
             if not any(number > after for number in self._by_job.get(job_id, [])):
                 await self._changed.wait()
@@ -269,3 +281,81 @@ class MemoryWorkers:
         """Those that announced themselves lately."""
         oldest = time.monotonic() - self._age
         return [status for announced, status in self._workers.values() if announced >= oldest]
+
+
+class MemoryControls:
+    """Two sets."""
+
+    def __init__(self) -> None:
+        self._state = ControlState()
+        self._changed = _Changed()
+
+    async def pause(self, lane: Lane.ValueType) -> None:
+        """No more jobs of this lane."""
+        self._set(paused=self._state.paused | {lane})
+
+    async def resume(self, lane: Lane.ValueType) -> None:
+        """Jobs of this lane again."""
+        self._set(paused=self._state.paused - {lane})
+
+    async def paused(self) -> frozenset[Lane.ValueType]:
+        """Paused lanes."""
+        return self._state.paused
+
+    async def drain(self, worker: str) -> None:
+        """No more jobs for this worker."""
+        self._set(draining=self._state.draining | {worker})
+
+    async def undrain(self, worker: str) -> None:
+        """Jobs for this worker again."""
+        self._set(draining=self._state.draining - {worker})
+
+    async def draining(self) -> frozenset[str]:
+        """Draining workers."""
+        return self._state.draining
+
+    async def watch(self) -> AsyncIterator[ControlState]:
+        """The state now and after each change."""
+        while True:
+            shown = self._state
+            yield shown
+            if shown is self._state:
+                await self._changed.wait()
+
+    def _set(self, **changes: frozenset[Lane.ValueType] | frozenset[str]) -> None:
+        self._state = replace(self._state, **changes)  # type: ignore[arg-type]  # each by its own name
+        self._changed.notify()
+
+
+class MemoryDeadLetters:
+    """A dict by number; a job's new letter replaces the old one."""
+
+    def __init__(self) -> None:
+        self._letters: dict[int, DeadLetter] = {}
+        self._count = 0
+
+    async def bury(self, order: JobOrder, reason: str, history: Sequence[str] = ()) -> None:
+        """Add or replace the job's letter."""
+        self._letters = {n: letter for n, letter in self._letters.items() if letter.job_id != order.job_id}
+        self._count += 1
+        self._letters[self._count] = DeadLetter(
+            number=self._count,
+            job_id=order.job_id,
+            reason=" ".join(reason.split()),
+            time=datetime.now(UTC),
+            order=JobOrder.FromString(order.SerializeToString()),
+            payload=order.SerializeToString(),
+            history=tuple(history),
+        )
+
+    async def list(self, *, after: int = 0, limit: int = 100) -> Sequence[DeadLetter]:
+        """Letters above `after`, oldest first."""
+        return [letter for number, letter in self._letters.items() if number > after][:limit]
+
+    async def get(self, number: int) -> DeadLetter | None:
+        """One letter."""
+        return self._letters.get(number)
+
+    async def drop(self, number: int) -> None:
+        """Remove a letter."""
+        self._letters.pop(number, None)

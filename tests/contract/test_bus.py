@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from framewire.bus import Bus, EventConflict
+from framewire.bus import Bus, Controls, ControlState, EventConflict
 from framewire.bus.nats import NatsBus, NatsSettings
 from framewire.jobs.ids import new_job_id
 from framewire.testing.bus import MemoryBus
 from framewire.v1.job_pb2 import (
+    JOB_STATE_FAILED,
     JOB_STATE_QUEUED,
     JOB_STATE_RUNNING,
     JOB_STATE_SUCCEEDED,
@@ -21,7 +23,7 @@ from framewire.v1.job_pb2 import (
     Progress,
     StatusChange,
 )
-from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU
+from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU, Lane
 from framewire.work.v1.work_pb2 import JobOrder, WorkerStatus
 
 
@@ -36,8 +38,8 @@ async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
     await opened.close()
 
 
-def order(priority: int = 1, lane: int = LANE_GPU, job_id: str = "") -> JobOrder:
-    return JobOrder(job_id=job_id or new_job_id(), priority=priority, lane=lane)
+def order(priority: int = 1, lane: Lane.ValueType = LANE_GPU, job_id: str = "", max_attempts: int = 2) -> JobOrder:
+    return JobOrder(job_id=job_id or new_job_id(), priority=priority, lane=lane, max_attempts=max_attempts)
 
 
 def status(job_id: str, state: JobState.ValueType, attempt: int = 1) -> Event:
@@ -102,6 +104,29 @@ async def test_publishing_a_queued_or_held_job_again_changes_nothing(bus: Bus) -
     assert await bus.jobs.pull([LANE_GPU], wait=0) is None
     await delivery.ack()
     assert await bus.jobs.pull([LANE_GPU], wait=0) is None
+
+
+async def test_the_order_of_a_retry_is_queued_beside_the_one_that_is_still_held(bus: Bus) -> None:
+    failed = order(max_attempts=2)
+    await bus.jobs.publish(failed)
+    held = await bus.jobs.pull([LANE_GPU], wait=1)
+    assert held is not None
+    await bus.jobs.publish(order(job_id=failed.job_id, max_attempts=4))
+    await held.ack()
+    retry = await bus.jobs.pull([LANE_GPU], wait=1)
+    assert retry is not None
+    assert (retry.order.job_id, retry.order.max_attempts) == (failed.job_id, 4)
+
+
+async def test_the_backlog_counts_jobs_that_wait_inside_and_outside_the_queue(bus: Bus) -> None:
+    assert await bus.jobs.waiting(LANE_GPU) == 0
+    for priority in (0, 1, 1, 3):
+        await bus.jobs.publish(order(priority))
+    await bus.jobs.publish(order(lane=LANE_CPU))
+    await bus.jobs.announce_held_back(LANE_GPU, 40)
+    await bus.jobs.announce_held_back(LANE_GPU, 30)
+    assert await bus.jobs.pull([LANE_GPU], wait=1) is not None
+    assert (await bus.jobs.waiting(LANE_GPU), await bus.jobs.waiting(LANE_CPU)) == (33, 1)
 
 
 async def test_a_waiting_pull_is_woken_by_a_new_job(bus: Bus) -> None:
@@ -171,6 +196,15 @@ async def test_a_reader_follows_events_to_come_and_ends_with_the_job(bus: Bus) -
         assert last.status.state == JOB_STATE_SUCCEEDED
         with pytest.raises(StopAsyncIteration):
             await anext(events)
+
+
+async def test_a_reader_goes_on_behind_a_failure_that_was_retried(bus: Bus) -> None:
+    job, number = new_job_id(), 0
+    story = [JOB_STATE_RUNNING, JOB_STATE_FAILED, JOB_STATE_QUEUED, JOB_STATE_RUNNING, JOB_STATE_FAILED]
+    for state in story:
+        number = await bus.events.append(status(job, state), after=number)
+    async with asyncio.timeout(10):
+        assert [event.status.state async for event in bus.events.read(job)] == story
 
 
 async def test_two_readers_of_one_job_see_the_same_numbers(bus: Bus) -> None:
@@ -259,3 +293,90 @@ async def test_announced_workers_live_until_they_withdraw(bus: Bus) -> None:
     assert {(each.worker, each.slots) for each in await bus.workers.live()} == {("a.local", 2), ("b.local", 1)}
     await bus.workers.withdraw("a.local")
     assert [each.worker for each in await bus.workers.live()] == ["b.local"]
+
+
+async def until(controls: Controls, wanted: ControlState) -> None:
+    async with asyncio.timeout(5), aclosing(controls.watch()) as states:  # type: ignore[type-var]  # watchers are generators
+        async for state in states:
+            if state == wanted:
+                return
+
+
+async def test_a_paused_lane_is_paused_until_it_is_resumed(bus: Bus) -> None:
+    assert await bus.controls.paused() == frozenset()
+    await bus.controls.pause(LANE_CPU)
+    await bus.controls.pause(LANE_CPU)
+    await bus.controls.pause(LANE_GPU)
+    assert await bus.controls.paused() == {LANE_CPU, LANE_GPU}
+    await bus.controls.resume(LANE_CPU)
+    await bus.controls.resume(LANE_CPU)
+    assert await bus.controls.paused() == {LANE_GPU}
+
+
+async def test_a_worker_drains_until_it_is_told_otherwise_whatever_its_name(bus: Bus) -> None:
+    assert await bus.controls.draining() == frozenset()
+    await bus.controls.drain("gpu-1.example.org")
+    await bus.controls.drain("lane")
+    await bus.controls.undrain("nobody")
+    assert await bus.controls.draining() == {"gpu-1.example.org", "lane"}
+    assert await bus.controls.paused() == frozenset()
+    await bus.controls.undrain("lane")
+    assert await bus.controls.draining() == {"gpu-1.example.org"}
+
+
+async def test_a_watcher_of_the_controls_sees_what_holds_and_each_change_at_once(bus: Bus) -> None:
+    await bus.controls.drain("w1")
+    async with aclosing(bus.controls.watch()) as states:  # type: ignore[type-var]  # watchers are generators
+        async with asyncio.timeout(5):
+            assert await anext(states) == ControlState(draining=frozenset({"w1"}))
+    watching = asyncio.create_task(until(bus.controls, ControlState(paused=frozenset({LANE_GPU}))))
+    await bus.controls.pause(LANE_GPU)
+    await bus.controls.undrain("w1")
+    await watching
+
+
+# dead letters
+
+
+async def test_a_letter_says_which_order_died_of_what_and_when(bus: Bus) -> None:
+    dead = order()
+    await bus.dead_letters.bury(dead, "INTERNAL: two\nlines", history=["1 RUNNING", "1 FAILED"])
+    (letter,) = await bus.dead_letters.list()
+    assert (letter.order, letter.job_id, letter.payload) == (dead, dead.job_id, dead.SerializeToString())
+    assert (letter.reason, letter.history) == ("INTERNAL: two lines", ("1 RUNNING", "1 FAILED"))
+    assert abs(datetime.now(UTC) - letter.time) < timedelta(minutes=1)
+    assert await bus.dead_letters.get(letter.number) == letter
+
+
+async def test_letters_are_listed_in_pages_oldest_first(bus: Bus) -> None:
+    buried = [order() for _ in range(5)]
+    for each in buried:
+        await bus.dead_letters.bury(each, "why not")
+    first = await bus.dead_letters.list(limit=3)
+    rest = await bus.dead_letters.list(after=first[-1].number, limit=3)
+    assert [letter.order for letter in [*first, *rest]] == buried
+    assert await bus.dead_letters.list(after=rest[-1].number) == []
+
+
+async def test_a_dropped_letter_is_gone_and_dropping_it_again_changes_nothing(bus: Bus) -> None:
+    await bus.dead_letters.bury(gone := order(), "why not")
+    await bus.dead_letters.bury(kept := order(), "why not")
+    number = (await bus.dead_letters.list())[0].number
+    await bus.dead_letters.drop(number)
+    await bus.dead_letters.drop(number)
+    assert await bus.dead_letters.get(number) is None
+    assert await bus.dead_letters.get(0) is None
+    assert await bus.dead_letters.get(4711) is None
+    assert [letter.job_id for letter in await bus.dead_letters.list()] == [kept.job_id]
+    assert gone.job_id != kept.job_id
+
+
+async def test_a_job_has_one_letter_the_newest(bus: Bus) -> None:
+    dead = order()
+    await bus.dead_letters.bury(dead, "the first time")
+    (first,) = await bus.dead_letters.list()
+    await bus.dead_letters.bury(dead, "the second time")
+    (letter,) = await bus.dead_letters.list()
+    assert letter.reason == "the second time"
+    assert letter.number > first.number
+    assert await bus.dead_letters.get(first.number) is None

@@ -60,14 +60,16 @@ async def test_streams_survive_a_restart_of_the_server(own_nats_server: NatsServ
 
 async def test_an_order_that_cannot_be_read_is_buried_and_does_not_block_the_lane(nats_bus: NatsBus) -> None:
     js = nats_bus._connection.js
-    await js.publish(streams.job_subject(LANE_GPU, 0, "job_broken"), b"\xff not a message")
+    broken = JobOrder(job_id="job_broken", lane=LANE_GPU, priority=0)
+    await js.publish(streams.job_subject(broken), b"\xff not a message")
     good = JobOrder(job_id=new_job_id(), lane=LANE_GPU, priority=0)
     await nats_bus.jobs.publish(good)
     delivery = await nats_bus.jobs.pull([LANE_GPU], wait=5)
     assert delivery is not None
     assert delivery.order == good
-    buried = await js.get_last_msg(streams.DEAD, streams.dead_subject("job_broken"))
-    assert (buried.headers or {})["Framewire-Reason"] == "the order cannot be read"
+    (letter,) = await nats_bus.dead_letters.list()
+    assert (letter.job_id, letter.order, letter.payload) == ("job_broken", None, b"\xff not a message")
+    assert letter.reason == "the order cannot be read"
 
 
 async def test_without_a_server_connecting_fails_with_a_typed_error() -> None:

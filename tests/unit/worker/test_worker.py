@@ -92,7 +92,7 @@ async def test_a_failure_that_will_not_pass_ends_the_job_at_once(rig: Rig, bus: 
         events = await rig.until_end(order)
     assert story(events)[-1] == "FAILED 1"
     assert events[-1].status.error == Error(code="MEDIA_UNREADABLE", message="as scripted")
-    assert bus.jobs.buried == []
+    assert await bus.dead_letters.list() == []
 
 
 async def test_a_job_whose_attempts_are_used_up_is_buried_with_the_reason(rig: Rig, bus: MemoryBus) -> None:
@@ -101,9 +101,12 @@ async def test_a_job_whose_attempts_are_used_up_is_buried_with_the_reason(rig: R
         events = await rig.until_end(order)
     assert story(events) == ["QUEUED 0", "RUNNING 1", "QUEUED 1", "RUNNING 2", "FAILED 2"]
     assert events[-1].status.error.code == ErrorCode.ATTEMPTS_EXHAUSTED
-    ((buried, reason),) = bus.jobs.buried
-    assert buried == order
-    assert "INFERENCE_FAILED" in reason
+    (letter,) = await bus.dead_letters.list()
+    assert letter.order == order
+    assert "INFERENCE_FAILED" in letter.reason
+    assert [line.split(" attempt ")[1].split(" ")[:2] for line in letter.history] == [
+        entry.split(" ")[::-1] for entry in story(events)
+    ]
     assert await queue_is_empty(rig)
 
 
@@ -114,7 +117,7 @@ async def test_a_job_whose_workers_died_in_every_attempt_is_buried_without_anoth
         events = await rig.until_end(order)
     assert story(events)[-1] == "FAILED 2"
     assert events[-1].status.error.code == ErrorCode.ATTEMPTS_EXHAUSTED
-    assert [buried.job_id for buried, _ in bus.jobs.buried] == [order.job_id]
+    assert [letter.job_id for letter in await bus.dead_letters.list()] == [order.job_id]
 
 
 async def test_a_burial_that_its_worker_did_not_live_to_make_is_made_up_for(rig: Rig, bus: MemoryBus) -> None:
@@ -123,7 +126,7 @@ async def test_a_burial_that_its_worker_did_not_live_to_make_is_made_up_for(rig:
     await rig.say(order, attempt=3, status=StatusChange(state=JOB_STATE_FAILED, error=error))
     async with rig.worker(slots=1):
         await rig.until_next_job()
-    assert [buried.job_id for buried, _ in bus.jobs.buried] == [order.job_id]
+    assert [letter.job_id for letter in await bus.dead_letters.list()] == [order.job_id]
     assert await queue_is_empty(rig)
 
 
