@@ -45,8 +45,8 @@ class WorkerSettings:
     """Folder for inputs and results of running jobs; several workers may share it."""
     inference: InferenceAddress = field(default_factory=InferenceAddress, repr=False)
     """Handed to runners."""
-    heartbeat: float = 3.0
-    """Seconds between signs of life for a job that is held; well below the queue's ack_wait of 10."""
+    heartbeat: float = 1.0
+    """Seconds between signs of life for a job that is held; well below the queue's ack_wait of 4."""
     pull_wait: float = 1.0
     """Seconds one pull waits for a job; bounds how long a stop waits for the pull that is under way."""
     announce_interval: float = 3.0

@@ -54,7 +54,12 @@ class JobQueue(Protocol):
         """
 
     async def pull(self, lanes: Sequence[Lane.ValueType], *, wait: float) -> Delivery | None:
-        """The first job of the highest priority in `lanes`, waiting up to `wait` seconds for one."""
+        """The most urgent job in `lanes`, waiting up to `wait` seconds for one.
+
+        Urgent is what `framewire.jobs.ranking` says: of jobs that came together the higher priority,
+        of equals the one that came first; but a job that waits long enough goes before later ones
+        of higher priority.
+        """
 
     async def remove(self, order: JobOrder) -> None:
         """Take a job out of the queue, all its orders. A worker that holds it already is not told."""

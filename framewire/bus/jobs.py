@@ -16,6 +16,7 @@ from nats.aio.subscription import Subscription
 from nats.js.errors import APIError
 
 from framewire.bus import streams
+from framewire.bus.backlog import NatsBacklog
 from framewire.bus.connection import TIMEOUT, Connection, status_of, unavailable_as_typed
 from framewire.bus.dead import NatsDeadLetters
 from framewire.v1.step_pb2 import Lane
@@ -24,7 +25,7 @@ from framewire.work.v1.work_pb2 import JobOrder
 log = logging.getLogger(__name__)
 
 _ALREADY_QUEUED = 10077
-_LOOK_AGAIN = 1.0
+_LOOK_AGAIN = 0.5
 """Seconds between looks at the queue when nothing hints at a job: a redelivery makes no noise."""
 
 
@@ -52,14 +53,16 @@ class NatsDelivery:
 
 
 class NatsJobQueue:
-    """Strict priorities: a pull asks each priority's consumer in turn and takes the first job there is.
+    """A consumer per priority: a pull looks what waits in each, and asks first where the most urgent job waits.
 
     New orders are heard as ordinary messages on the lane's subject, so that an idle worker does not
     have to keep asking.
     """
 
-    def __init__(self, connection: Connection, dead_letters: NatsDeadLetters) -> None:
+    def __init__(self, connection: Connection, dead_letters: NatsDeadLetters, *, ageing: float) -> None:
         self._connection = connection
+        self._backlog = NatsBacklog(connection)
+        self._ageing = ageing
         self._dead_letters = dead_letters
         self._hint = asyncio.Event()
         self._listening: dict[Lane.ValueType, Subscription] = {}
@@ -75,15 +78,15 @@ class NatsJobQueue:
                     raise
 
     async def pull(self, lanes: Sequence[Lane.ValueType], *, wait: float) -> NatsDelivery | None:
-        """The first job of the highest priority in `lanes`, waiting up to `wait` seconds for one."""
+        """The most urgent job in `lanes`, waiting up to `wait` seconds for one."""
         await self._listen(lanes)
         deadline = time.monotonic() + wait
         while True:
             self._hint.clear()
-            for priority in streams.PRIORITIES:
-                for lane in lanes:
-                    if delivery := await self._next(lane, priority):
-                        return delivery
+            waiting = await self._backlog.look(lanes, streams.PRIORITIES)
+            for each in await self._backlog.in_turn(waiting, ageing=self._ageing):
+                if delivery := await self._next(each.lane, each.priority):
+                    return delivery
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
@@ -98,14 +101,12 @@ class NatsJobQueue:
 
     async def announce_held_back(self, lane: Lane.ValueType, count: int) -> None:
         """Say how many more wait outside."""
-        subject = streams.board_subject(streams.BACKLOG, streams.LANES[lane])
-        with unavailable_as_typed():
-            await self._connection.js.publish(subject, str(count).encode())
+        await self._backlog.announce_held_back(lane, count)
 
     async def waiting(self, lane: Lane.ValueType) -> int:
         """How many wait, inside and outside the queue."""
-        counts = [self._pending(lane, priority) for priority in streams.PRIORITIES]
-        return sum(await asyncio.gather(self._held_back(lane), *counts))
+        inside = await self._backlog.look([lane], streams.PRIORITIES)
+        return sum(each.pending for each in inside) + await self._backlog.held_back(lane)
 
     async def close(self) -> None:
         """Stop listening. Idempotent."""
@@ -149,13 +150,3 @@ class NatsJobQueue:
         await self._dead_letters.bury_payload(job_id, message.data, "the order cannot be read")
         with unavailable_as_typed():
             await message.ack_sync(timeout=TIMEOUT)
-
-    async def _pending(self, lane: Lane.ValueType, priority: int) -> int:
-        with unavailable_as_typed():
-            info = await self._connection.js.consumer_info(streams.JOBS, streams.consumer_name(lane, priority))
-        return int(info.num_pending or 0)
-
-    async def _held_back(self, lane: Lane.ValueType) -> int:
-        subject = streams.board_subject(streams.BACKLOG, streams.LANES[lane])
-        message = await self._connection.direct_get(streams.board_stream(streams.BACKLOG), {"last_by_subj": subject})
-        return 0 if message is None else int(message.data)

@@ -19,6 +19,7 @@ from framewire.bus.events import NatsEventLog
 from framewire.bus.jobs import NatsJobQueue
 from framewire.bus.streams import StreamSettings, ensure_streams
 from framewire.errors import ErrorCode, Unavailable
+from framewire.jobs.ranking import AGEING_SECONDS
 
 log = logging.getLogger(__name__)
 
@@ -33,16 +34,18 @@ class NatsSettings:
     """What the server calls this connection."""
     connect_timeout: float = 10.0
     """Seconds to wait for the first connection; afterwards it is looked for again for ever."""
+    ageing: float = AGEING_SECONDS
+    """Seconds of waiting that make up for one step of priority when jobs are pulled."""
     streams: StreamSettings = field(default_factory=StreamSettings)
 
 
 class NatsBus:
     """All seams of the bus over one connection."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, *, ageing: float = AGEING_SECONDS) -> None:
         self._connection = connection
         self.dead_letters = NatsDeadLetters(connection)
-        self.jobs = NatsJobQueue(connection, self.dead_letters)
+        self.jobs = NatsJobQueue(connection, self.dead_letters, ageing=ageing)
         self.events = NatsEventLog(connection)
         self.cancellations = NatsCancellations(connection)
         self.workers = NatsWorkers(connection)
@@ -75,7 +78,7 @@ class NatsBus:
                 where = without_credentials(settings.url)
                 raise Unavailable(f"no NATS server answers at {where}", code=ErrorCode.BUS_UNAVAILABLE) from error
             raise
-        return cls(connection)
+        return cls(connection, ageing=settings.ageing)
 
     async def ping(self) -> None:
         """Raise Unavailable unless JetStream answers."""

@@ -45,7 +45,7 @@ BACKLOG = "BACKLOG"
 PRIORITIES = (0, 1, 2, 3)
 LANES: dict[Lane.ValueType, str] = {LANE_GPU: "gpu", LANE_CPU: "cpu"}
 
-ACK_WAIT = 10.0
+ACK_WAIT = 4.0
 """Seconds after which a job whose worker has gone silent is handed to another."""
 EVENTS_AGE = 8 * 86_400.0
 """Seconds events are kept: a day longer than results are."""
@@ -67,6 +67,11 @@ class StreamSettings:
 def job_subject(order: JobOrder) -> str:
     """Where an order is published."""
     return f"jobs.{LANES[order.lane]}.{order.priority}.{order.job_id}.{order.max_attempts}"
+
+
+def priority_subject(lane: Lane.ValueType, priority: int) -> str:
+    """All orders of a lane and a priority."""
+    return f"jobs.{LANES[lane]}.{priority}.>"
 
 
 def orders_of(job_id: str) -> str:
@@ -144,6 +149,7 @@ def _streams(settings: StreamSettings) -> list[StreamConfig]:
             discard=DiscardPolicy.NEW,
             discard_new_per_subject=True,
             max_msgs_per_subject=1,
+            allow_direct=True,
             num_replicas=settings.replicas,
         ),
         StreamConfig(
@@ -178,7 +184,7 @@ def _boards(settings: StreamSettings) -> list[KeyValueConfig]:
 def _job_consumer(lane: Lane.ValueType, priority: int) -> ConsumerConfig:
     return ConsumerConfig(
         durable_name=consumer_name(lane, priority),
-        filter_subject=f"jobs.{LANES[lane]}.{priority}.>",
+        filter_subject=priority_subject(lane, priority),
         ack_policy=AckPolicy.EXPLICIT,
         ack_wait=ACK_WAIT,
         max_deliver=-1,  # attempts are counted in the event log, where an interruption can be told from a failure

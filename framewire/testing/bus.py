@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import heapq
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from framewire.bus.interface import ControlState, DeadLetter, EventConflict
+from framewire.jobs.ranking import AGEING_SECONDS, urgency
 from framewire.jobs.states import ends_job
 from framewire.v1.job_pb2 import Event
 from framewire.v1.step_pb2 import Lane
@@ -21,8 +21,8 @@ from framewire.work.v1.work_pb2 import JobOrder, WorkerStatus
 class MemoryBus:
     """Every seam of the bus within one event loop; nothing survives it."""
 
-    def __init__(self, *, ack_wait: float = 10.0) -> None:
-        self.jobs = MemoryJobQueue(ack_wait)
+    def __init__(self, *, ack_wait: float = 4.0, ageing: float = AGEING_SECONDS) -> None:
+        self.jobs = MemoryJobQueue(ack_wait, ageing)
         self.events = MemoryEventLog()
         self.cancellations = MemoryCancellations()
         self.workers = MemoryWorkers()
@@ -52,13 +52,12 @@ class _Changed:
                 await self._event.wait()
 
 
-@dataclass(order=True, slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Queued:
-    priority: int
-    arrival: int
-    order: JobOrder = field(compare=False)
-    visible_from: float = field(default=0.0, compare=False)
-    holder: int = field(default=0, compare=False)
+    order: JobOrder
+    since: float
+    visible_from: float = 0.0
+    holder: int = 0
 
 
 class MemoryDelivery:
@@ -90,33 +89,32 @@ class MemoryDelivery:
 
 
 class MemoryJobQueue:
-    """A heap by priority and arrival."""
+    """A list in the order of arrival."""
 
-    def __init__(self, ack_wait: float) -> None:
+    def __init__(self, ack_wait: float, ageing: float) -> None:
         self.ack_wait = ack_wait
+        self._ageing = ageing
         self.changed = _Changed()
         self._held_back: dict[Lane.ValueType, int] = {}
         self._entries: list[_Queued] = []
-        self._arrivals = 0
 
     async def publish(self, order: JobOrder) -> None:
         """Queue an order unless it is queued or held."""
         if any(_identity(entry.order) == _identity(order) for entry in self._entries):
             return
-        self._arrivals += 1
         kept = JobOrder.FromString(order.SerializeToString())
-        heapq.heappush(self._entries, _Queued(order.priority, self._arrivals, kept))
+        self._entries.append(_Queued(order=kept, since=time.monotonic()))
         self.changed.notify()
 
     async def pull(self, lanes: Sequence[Lane.ValueType], *, wait: float) -> MemoryDelivery | None:
-        """The first visible job of the highest priority."""
+        """The most urgent visible job."""
         deadline = time.monotonic() + wait
         while True:
             now = time.monotonic()
             waiting = [entry for entry in self._entries if entry.order.lane in lanes]
             visible = [entry for entry in waiting if entry.visible_from <= now]
             if visible:
-                entry = min(visible)
+                entry = min(visible, key=lambda each: self._urgency(each, now))
                 entry.visible_from = now + self.ack_wait
                 entry.holder += 1
                 return MemoryDelivery(self, entry)
@@ -143,7 +141,9 @@ class MemoryJobQueue:
         """Drop an entry; nothing happens when it is gone already."""
         if entry in self._entries:
             self._entries.remove(entry)
-            heapq.heapify(self._entries)
+
+    def _urgency(self, entry: _Queued, now: float) -> float:
+        return urgency(entry.order.priority, now - entry.since, ageing=self._ageing)
 
 
 def _identity(order: JobOrder) -> tuple[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -29,13 +29,28 @@ from framewire.work.v1.work_pb2 import JobOrder, WorkerStatus
 
 @pytest.fixture(params=["memory", "nats"])
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+    async with opened(request) as bus:
+        yield bus
+
+
+@pytest.fixture(params=["memory", "nats"])
+async def fast_ageing_bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
+    """A microsecond of waiting makes up for a step of priority."""
+    async with opened(request, ageing=1e-6) as bus:
+        yield bus
+
+
+@asynccontextmanager
+async def opened(request: pytest.FixtureRequest, **settings: float) -> AsyncIterator[Bus]:
     if request.param == "memory":
-        opened: Bus = MemoryBus()
+        bus: Bus = MemoryBus(**settings)
     else:
         server = request.getfixturevalue("own_nats_server")
-        opened = await NatsBus.connect(NatsSettings(url=server.url))
-    yield opened
-    await opened.close()
+        bus = await NatsBus.connect(NatsSettings(url=server.url, **settings))  # type: ignore[arg-type]  # by name
+    try:
+        yield bus
+    finally:
+        await bus.close()
 
 
 def order(priority: int = 1, lane: Lane.ValueType = LANE_GPU, job_id: str = "", max_attempts: int = 2) -> JobOrder:
@@ -83,6 +98,27 @@ async def test_the_highest_priority_is_served_first_and_equals_in_order_of_arriv
         assert delivery is not None
         pulled.append(delivery.order.job_id)
     assert pulled == [sent[1].job_id, sent[3].job_id, sent[2].job_id, sent[0].job_id]
+
+
+async def pulled(bus: Bus, count: int) -> list[str]:
+    deliveries = [await bus.jobs.pull([LANE_GPU, LANE_CPU], wait=1) for _ in range(count)]
+    return [delivery.order.job_id for delivery in deliveries if delivery is not None]
+
+
+async def test_a_job_that_waited_long_enough_goes_before_a_higher_priority(fast_ageing_bus: Bus) -> None:
+    sent = [order(3), order(2, LANE_CPU), order(0), order(1)]
+    for each in sent:
+        await fast_ageing_bus.jobs.publish(each)
+    assert await pulled(fast_ageing_bus, 4) == [each.job_id for each in sent]
+
+
+async def test_a_job_that_is_held_does_not_age_for_those_behind_it(fast_ageing_bus: Bus) -> None:
+    held, first, second = order(3), order(0), order(3)
+    await fast_ageing_bus.jobs.publish(held)
+    assert await pulled(fast_ageing_bus, 1) == [held.job_id]
+    await fast_ageing_bus.jobs.publish(first)
+    await fast_ageing_bus.jobs.publish(second)
+    assert await pulled(fast_ageing_bus, 2) == [first.job_id, second.job_id]
 
 
 async def test_a_worker_gets_jobs_of_its_lanes_only(bus: Bus) -> None:
