@@ -36,6 +36,9 @@ class ErrorCode(enum.StrEnum):
     UPLOAD_SIZE_MISMATCH = "UPLOAD_SIZE_MISMATCH"  # Another number of bytes arrived than was declared.
     UPLOAD_HASH_MISMATCH = "UPLOAD_HASH_MISMATCH"  # Other bytes arrived than were declared.
     JOB_NOT_FOUND = "JOB_NOT_FOUND"  # No such job in this workspace.
+    JOB_NOT_FAILED = "JOB_NOT_FAILED"  # Only a job that has failed can be retried.
+    DEAD_LETTER_NOT_FOUND = "DEAD_LETTER_NOT_FOUND"  # No such dead letter; it may have been redriven or dropped.
+    DEAD_LETTER_UNUSABLE = "DEAD_LETTER_UNUSABLE"  # The letter names no job that could be done; drop it.
     STEP_UNKNOWN = "STEP_UNKNOWN"  # No such step in the catalogue.
     STEP_INVALID = "STEP_INVALID"  # The step's parameters do not fit the step, its model or the input.
     MODEL_UNKNOWN = "MODEL_UNKNOWN"  # No worker serves a model of this name.

@@ -11,17 +11,23 @@ from framewire.db.database import Database
 from framewire.db.jobs import JobStore
 from framewire.db.migrate import upgrade
 from framewire.db.outbox import Outbox
+from framewire.db.waiting import QueueView
 from gateway.addresses import Address
 from gateway.background import Background
+from gateway.dead import DeadLetterOffice
+from gateway.estimate import Estimator
+from gateway.fleet import Fleet
 from gateway.handlers import stream_handlers, unary_handlers
 from gateway.handlers.assets import AssetHandlers
 from gateway.handlers.jobs import JobHandlers
+from gateway.handlers.operations import OperationsHandlers
 from gateway.handlers.steps import StepHandlers
 from gateway.models import LiveModels
 from gateway.pipeline import Pipeline
 from gateway.readiness import Readiness
 from gateway.recorder import Recorder
 from gateway.relay import Relay
+from gateway.release import Releaser
 from gateway.rest.server import RestServer
 from gateway.rpc.server import RpcServer
 from gateway.uploads import SigningStore, UploadChecker
@@ -38,14 +44,25 @@ class Gateway:
     def __init__(self, *, database: Database, bus: Bus, store: SigningStore, grpc: Address, rest: Address) -> None:
         self._stopping = asyncio.Event()
         self._database = database
-        jobs, assets = JobStore(database), AssetStore(database)
+        fleet = Fleet(bus.workers, bus.controls)
+        jobs, assets = JobStore(database, fleet.window), AssetStore(database, fleet.window)
         self._recorder = Recorder(jobs, bus.events)
         self._relay = Relay(Outbox(database), database.outbox_filled, bus, store)
         self._background = (
             Background("relay", self._relay.round),
             Background("recorder", self._recorder.round),
+            Background("releaser", Releaser(jobs, bus.jobs, fleet).round),
         )
-        pipeline = _pipeline(jobs, assets, bus, store, self._stopping)
+        queue = QueueView(database, fleet.window)
+        pipeline = Pipeline(
+            unary=unary_handlers(
+                AssetHandlers(assets, store, UploadChecker(store)),
+                job_handlers := _job_handlers(jobs, assets, bus, fleet, queue, self._stopping),
+                StepHandlers(LiveModels(fleet)),
+                OperationsHandlers(fleet, bus.controls, queue, DeadLetterOffice(bus.dead_letters, jobs)),
+            ),
+            streams=stream_handlers(job_handlers),
+        )
         checks = {"database": database.ping, "bus": bus.ping, "store": lambda: store.head("readyz")}
         self.rpc = RpcServer(pipeline, str(grpc))
         self.rest = RestServer(pipeline, Readiness(checks, self._stopping), rest, grace=GRACE)
@@ -72,11 +89,8 @@ class Gateway:
         await self._recorder.close()
 
 
-def _pipeline(jobs: JobStore, assets: AssetStore, bus: Bus, store: SigningStore, stopping: asyncio.Event) -> Pipeline:
-    models = LiveModels(bus.workers)
-    job_handlers = JobHandlers(jobs, assets, models, Watcher(jobs, assets, bus.events, stopping))
-    asset_handlers = AssetHandlers(assets, store, UploadChecker(store))
-    return Pipeline(
-        unary=unary_handlers(asset_handlers, job_handlers, StepHandlers(models)),
-        streams=stream_handlers(job_handlers),
-    )
+def _job_handlers(
+    jobs: JobStore, assets: AssetStore, bus: Bus, fleet: Fleet, queue: QueueView, stopping: asyncio.Event
+) -> JobHandlers:
+    watcher = Watcher(jobs, assets, bus.events, stopping)
+    return JobHandlers(jobs, assets, LiveModels(fleet), watcher, Estimator(queue, fleet))

@@ -10,12 +10,13 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message
 
-from framewire.v1 import asset_pb2, job_pb2, step_pb2
+from framewire.v1 import asset_pb2, job_pb2, operations_pb2, step_pb2
 
 SERVICES: tuple[ServiceDescriptor, ...] = (
     asset_pb2.DESCRIPTOR.services_by_name["AssetService"],
     job_pb2.DESCRIPTOR.services_by_name["JobService"],
     step_pb2.DESCRIPTOR.services_by_name["StepService"],
+    operations_pb2.DESCRIPTOR.services_by_name["OperationsService"],
 )
 
 

@@ -118,12 +118,15 @@ class Relay:
 def may_follow(last: Event | None, event: Event) -> bool:
     """Whether the gateway may still say `event` when `last` is the newest of the job's log.
 
-    The gateway begins a log (WAITING_UPLOAD, QUEUED) and ends one that no worker holds (CANCELLED); a job that runs
-    is ended by its worker, which hears of the cancellation.
+    The gateway begins a log (WAITING_UPLOAD, QUEUED), ends one that no worker holds (CANCELLED), and opens one again
+    that ended in failure (QUEUED with the number of the failure); a job that runs is ended by its worker, which hears
+    of the cancellation.
     """
     state = event.status.state
     if last is None:
         return True
+    if event.number:
+        return last.number == event.number
     if state == JOB_STATE_QUEUED:
         return last.status.state == JOB_STATE_WAITING_UPLOAD
     if state == JOB_STATE_CANCELLED:

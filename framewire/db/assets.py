@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from framewire.db import outbox, queueing
 from framewire.db.database import Database
 from framewire.db.outbox import OutboxKind
+from framewire.db.releasing import Windows, default_windows
 from framewire.db.rows import Row, StoredAsset, stored_asset
 from framewire.db.tables import assets, job_inputs, jobs
 from framewire.errors import Conflict, ErrorCode, NotFound
@@ -21,8 +22,9 @@ _ENDED = ("SUCCEEDED", "FAILED", "CANCELLED")
 class AssetStore:
     """Every method raises NotFound (ASSET_NOT_FOUND) for an asset that is not in the workspace."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, windows: Windows = default_windows) -> None:
         self._database = database
+        self._windows = windows
 
     async def create_upload(
         self,
@@ -62,7 +64,7 @@ class AssetStore:
                 return stored_asset(row)
             ready = assets.update().where(assets.c.asset_id == asset_id).values(state="READY", sha256=sha256)
             await connection.execute(ready)
-            queued = await queueing.queue_waiting(connection, asset_id)
+            queued = await queueing.queue_waiting(connection, asset_id, self._windows)
             result = stored_asset(await find(connection, workspace_id, asset_id))
         if queued:
             self._database.outbox_filled.set()

@@ -1,8 +1,8 @@
 """How events change the rows. The log is the truth; a row is what the log came to, as far as it was folded.
 
 The feed delivers at least once and, after a crash, sometimes late. So: an event whose number is not above the row's
-`last_event` changes no state, a state that ends the job is final, and what an event adds and never takes
-back (media facts, the time of the start) is taken from late events too.
+`last_event` changes no state, a state that ends the job is left only as framewire/jobs/states.py allows, and what an
+event adds and never takes back (media facts, the time of the start) is taken from late events too.
 """
 
 from __future__ import annotations
@@ -16,39 +16,54 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from framewire.db.rows import Row
+from framewire.db.releasing import Place
+from framewire.db.rows import Row, job_state
 from framewire.db.tables import assets, jobs
-from framewire.jobs.states import TERMINAL, state_name
+from framewire.jobs.states import TERMINAL, can_follow, state_name
 from framewire.v1.asset_pb2 import Asset, AssetState
 from framewire.v1.job_pb2 import JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, JOB_STATE_WAITING_UPLOAD, Event
 
+NOT_ENDED: dict[str, Any] = {"end_time": None, "error_code": "", "error_message": ""}
+"""What a row says of its end while there is none."""
 ResultKey = Callable[[Event, Asset], str]
 _ENDED = frozenset(state_name(state) for state in TERMINAL)
 
 
-async def fold(connection: AsyncConnection, events: Sequence[Event], result_key: ResultKey) -> None:
-    """Fold events of any number of jobs; one update a job, whatever the number of its events."""
+async def fold(connection: AsyncConnection, events: Sequence[Event], result_key: ResultKey) -> set[Place]:
+    """Fold events of any number of jobs; one update a job, whatever the number of its events.
+
+    Returns where jobs ended, and made room for others.
+    """
+    ended: set[Place] = set()
     in_order = sorted(events, key=lambda event: (event.job_id, event.number))  # locks are taken in one order
     for job_id, group in groupby(in_order, key=lambda event: event.job_id):
         query = sa.select(jobs).where(jobs.c.job_id == job_id).with_for_update()
         row = (await connection.execute(query)).one_or_none()
-        if row is not None:
-            await _fold_job(connection, row, list(group), result_key)
+        if row is not None and await _fold_job(connection, row, list(group), result_key) in _ENDED:
+            ended.add(Place(row.workspace_id, row.lane, row.priority))
+    return ended
 
 
-async def _fold_job(connection: AsyncConnection, row: Row, events: Sequence[Event], result_key: ResultKey) -> None:
+async def _fold_job(connection: AsyncConnection, row: Row, events: Sequence[Event], result_key: ResultKey) -> str:
+    """Returns the state the job comes to."""
     change: dict[str, Any] = {}
     for event in events:
         if event.WhichOneof("kind") == "input":
             await _store_media(connection, event)
         _note_start(change, row, event)
-        if event.number <= change.get("last_event", row.last_event) or change.get("state", row.state) in _ENDED:
+        if event.number <= change.get("last_event", row.last_event) or _too_late(change.get("state", row.state), event):
             continue
         _apply(change, event)
         for output in event.status.outputs:
             await _insert_output(connection, event, output, result_key(event, output))
     if change:
         await connection.execute(jobs.update().where(jobs.c.job_id == row.job_id).values(change))
+    return str(change.get("state", row.state))
+
+
+def _too_late(state: str, event: Event) -> bool:
+    """The job has ended, and this event does not open it again."""
+    return state in _ENDED and not can_follow(job_state(state), event.status.state)
 
 
 def _note_start(change: dict[str, Any], row: Row, event: Event) -> None:
@@ -73,7 +88,10 @@ def _apply_status(change: dict[str, Any], event: Event) -> None:
     change["state"] = state_name(status.state)
     if status.worker:
         change["worker"] = status.worker
+    if status.state == JOB_STATE_RUNNING:
+        change |= {"placement": status.placement, "released": True}  # a worker has it, whatever this database forgot
     if status.state not in TERMINAL:
+        change |= NOT_ENDED
         return
     change |= {"end_time": event.time.ToDatetime(UTC), "cancel_requested": False}
     if status.HasField("error"):

@@ -1,4 +1,4 @@
-"""How a job enters the queue, inside somebody's transaction: its first event, then its order, both in the outbox."""
+"""How a job becomes QUEUED inside somebody's transaction: its event in the outbox, its order when there is room."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from framewire.db import outbox
+from framewire.db import outbox, releasing
 from framewire.db.outbox import OutboxKind
+from framewire.db.releasing import Place, Windows
 from framewire.db.rows import job_state, timestamp
 from framewire.db.tables import assets, job_inputs, jobs
 from framewire.errors import ErrorCode, NotFound
@@ -25,13 +26,6 @@ async def announce(connection: AsyncConnection, order: JobOrder, state: str, mes
         status=StatusChange(state=job_state(state), message=message),
     )
     entry = (OutboxKind.APPEND_EVENT, event.SerializeToString())
-    await outbox.put(connection, order.workspace_id, order.job_id, entry)
-
-
-async def publish(connection: AsyncConnection, order: JobOrder) -> None:
-    """Leave in the outbox that the job is QUEUED, then its order."""
-    await announce(connection, order, "QUEUED")
-    entry = (OutboxKind.PUBLISH_ORDER, order.SerializeToString())
     await outbox.put(connection, order.workspace_id, order.job_id, entry)
 
 
@@ -60,7 +54,7 @@ async def fill_inputs(connection: AsyncConnection, order: JobOrder, *, lock: boo
     return all(row.state == "READY" for row in rows.values())
 
 
-async def queue_waiting(connection: AsyncConnection, asset_id: str) -> int:
+async def queue_waiting(connection: AsyncConnection, asset_id: str, windows: Windows) -> int:
     """Queue the jobs that waited for this asset and for no other. Returns how many.
 
     The jobs' rows are locked before the other inputs are looked at: of two uploads that end at the same moment, the
@@ -73,12 +67,13 @@ async def queue_waiting(connection: AsyncConnection, asset_id: str) -> int:
         .order_by(jobs.c.job_id)
         .with_for_update()
     )
-    queued = 0
+    places = []
     for row in (await connection.execute(query)).all():
         order = JobOrder.FromString(row.job_order)
         if await fill_inputs(connection, order, lock=False):
-            values = {"state": "QUEUED", "job_order": order.SerializeToString()}
+            values = {"state": "QUEUED", "job_order": order.SerializeToString(), "queue_time": datetime.now(UTC)}
             await connection.execute(jobs.update().where(jobs.c.job_id == row.job_id).values(values))
-            await publish(connection, order)
-            queued += 1
-    return queued
+            await announce(connection, order, "QUEUED")
+            places.append(Place.of(order))
+    await releasing.release(connection, places, windows)
+    return len(places)

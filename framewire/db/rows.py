@@ -84,4 +84,6 @@ def job(row: Row) -> Job:
         end_time=timestamp(row.end_time) if row.end_time else None,
         cancel_requested=row.cancel_requested,
         worker=row.worker,
+        placement=row.placement,
+        max_attempts=order.max_attempts,
     )

@@ -72,10 +72,15 @@ jobs = sa.Table(
     sa.Column("workspace_id", sa.ForeignKey("workspaces.workspace_id"), nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("job_order", sa.LargeBinary, nullable=False),  # framewire.work.v1.JobOrder: what was asked for
+    sa.Column("lane", sa.String(16), nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("released", sa.Boolean, nullable=False),  # its order is in the queue, or on its way there
+    sa.Column("queue_time", UtcTime, nullable=True),  # when it was QUEUED: at its creation, by an upload, by a retry
     sa.Column("idempotency_key", sa.String(128), nullable=True),
     sa.Column("fingerprint", sa.String(64), nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("worker", sa.String(255), nullable=False),
+    sa.Column("placement", sa.Text, nullable=False),
     sa.Column("progress", sa.LargeBinary, nullable=True),
     sa.Column("fidelity", sa.LargeBinary, nullable=True),
     sa.Column("output_asset_ids", sa.JSON, nullable=False),
@@ -89,6 +94,10 @@ jobs = sa.Table(
     sa.UniqueConstraint("workspace_id", "idempotency_key"),
     sa.Index(None, "workspace_id", "job_id"),  # the list: ids sort by time
     sa.Index(None, "workspace_id", "state", "job_id"),
+    sa.Index(None, "workspace_id", "create_time"),
+    # the queue: what a workspace has in it, what comes next, what waits in a lane
+    sa.Index("ix_jobs_queue", "lane", "state", "workspace_id", "priority", "released", "queue_time"),
+    sa.Index(None, "lane", "state", "end_time"),  # how long jobs took lately
 )
 
 job_inputs = sa.Table(

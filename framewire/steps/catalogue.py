@@ -36,6 +36,8 @@ class StepDeclaration:
     """Parameter -> what is used when it is not given, as text."""
     uses_models: bool = False
     """It has a parameter `model` that names a served model."""
+    attempts: int = 2
+    """Attempts a job with this step has, and has again when somebody asks for a retry."""
 
 
 DECLARATIONS: Mapping[str, StepDeclaration] = {
@@ -72,6 +74,11 @@ def lane_of(steps: Sequence[Step]) -> Lane.ValueType:
     """The lane that can run all of them: gpu as soon as one needs it."""
     lanes = {DECLARATIONS[step_name(step)].lane for step in steps}
     return LANE_GPU if LANE_GPU in lanes else LANE_CPU
+
+
+def attempts_of(steps: Sequence[Step]) -> int:
+    """Attempts a job made of these steps has: as many as the step that has most."""
+    return max(DECLARATIONS[step_name(step)].attempts for step in steps)
 
 
 def result_filename(filename: str, steps: Sequence[Step]) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from gateway.handlers.assets import AssetHandlers
 from gateway.handlers.jobs import JobHandlers
+from gateway.handlers.operations import OperationsHandlers
 from gateway.handlers.steps import StepHandlers
 from gateway.pipeline import StreamHandler, UnaryHandler
 
 
-def unary_handlers(assets: AssetHandlers, jobs: JobHandlers, steps: StepHandlers) -> dict[str, UnaryHandler]:
+def unary_handlers(
+    assets: AssetHandlers, jobs: JobHandlers, steps: StepHandlers, operations: OperationsHandlers
+) -> dict[str, UnaryHandler]:
     """Every method that gives one answer."""
     return {
         "framewire.v1.AssetService/CreateUpload": assets.create_upload,
@@ -21,8 +24,19 @@ def unary_handlers(assets: AssetHandlers, jobs: JobHandlers, steps: StepHandlers
         "framewire.v1.JobService/GetJob": jobs.get_job,
         "framewire.v1.JobService/ListJobs": jobs.list_jobs,
         "framewire.v1.JobService/CancelJob": jobs.cancel_job,
+        "framewire.v1.JobService/RetryJob": jobs.retry_job,
         "framewire.v1.StepService/ListSteps": steps.list_steps,
         "framewire.v1.StepService/GetStep": steps.get_step,
+        "framewire.v1.OperationsService/ListWorkers": operations.list_workers,
+        "framewire.v1.OperationsService/DrainWorker": operations.drain_worker,
+        "framewire.v1.OperationsService/ResumeWorker": operations.resume_worker,
+        "framewire.v1.OperationsService/ListLanes": operations.list_lanes,
+        "framewire.v1.OperationsService/PauseLane": operations.pause_lane,
+        "framewire.v1.OperationsService/ResumeLane": operations.resume_lane,
+        "framewire.v1.OperationsService/ListDeadLetters": operations.list_dead_letters,
+        "framewire.v1.OperationsService/GetDeadLetter": operations.get_dead_letter,
+        "framewire.v1.OperationsService/RedriveDeadLetter": operations.redrive_dead_letter,
+        "framewire.v1.OperationsService/DropDeadLetter": operations.drop_dead_letter,
     }
 
 

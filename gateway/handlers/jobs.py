@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 
 from framewire.db.assets import AssetStore
-from framewire.db.jobs import JobStore
+from framewire.db.jobs import JobFilter, JobStore
 from framewire.db.rows import timestamp
 from framewire.jobs.ids import new_asset_id, new_job_id
 from framewire.jobs.states import state_name
@@ -20,27 +20,31 @@ from framewire.v1.job_pb2 import (
     Job,
     ListJobsRequest,
     ListJobsResponse,
+    RetryJobRequest,
     WatchJobRequest,
 )
 from framewire.v1.step_pb2 import Step
 from framewire.work.v1.work_pb2 import InputFile, JobOrder
+from gateway.estimate import Estimator
 from gateway.models import LiveModels
 from gateway.pages import cut, page_limit, page_start, page_token
 from gateway.pipeline import Call
 from gateway.watch import Watcher
 
 DEFAULT_PRIORITY = 1
-MAX_ATTEMPTS = 3
 
 
 class JobHandlers:
-    """Create, look at, cancel and watch jobs."""
+    """Create, look at, cancel, retry and watch jobs."""
 
-    def __init__(self, jobs: JobStore, assets: AssetStore, models: LiveModels, watcher: Watcher) -> None:
+    def __init__(
+        self, jobs: JobStore, assets: AssetStore, models: LiveModels, watcher: Watcher, estimator: Estimator
+    ) -> None:
         self._jobs = jobs
         self._assets = assets
         self._models = models
         self._watcher = watcher
+        self._estimator = estimator
 
     async def create_job(self, call: Call, request: CreateJobRequest) -> Job:
         """Check what only the installation knows, then store the job and queue it."""
@@ -54,24 +58,33 @@ class JobHandlers:
 
     async def get_job(self, call: Call, request: GetJobRequest) -> Job:
         """One job."""
-        return await self._jobs.get(call.workspace_id, request.job_id)
+        job = await self._jobs.get(call.workspace_id, request.job_id)
+        await self._estimator.fill([job])
+        return job
 
     async def list_jobs(self, call: Call, request: ListJobsRequest) -> ListJobsResponse:
         """A page of jobs."""
-        kind = f"jobs {state_name(request.state)}"
+        kind = _list_name(request)
         limit = page_limit(request.page_size)
         found = await self._jobs.list(
             call.workspace_id,
             limit=limit + 1,
             before=page_start(kind, request.page_token),
-            state=request.state or None,
+            wanted=_filter(request),
         )
         page, more = cut(found, limit)
+        await self._estimator.fill(page)
         return ListJobsResponse(jobs=page, next_page_token=page_token(kind, page[-1].job_id) if more else "")
 
     async def cancel_job(self, call: Call, request: CancelJobRequest) -> Job:
         """Ask for a job to stop."""
         return await self._jobs.request_cancel(call.workspace_id, request.job_id)
+
+    async def retry_job(self, call: Call, request: RetryJobRequest) -> Job:
+        """Queue a failed job again."""
+        return await self._jobs.retry(
+            call.workspace_id, request.job_id, attempts=lambda order: catalogue.attempts_of(order.steps)
+        )
 
     async def watch_job(self, call: Call, request: WatchJobRequest) -> AsyncGenerator[Event, None] | None:
         """The job's events, those to come included."""
@@ -83,6 +96,21 @@ class JobHandlers:
         catalogue.check_models(steps, served)
 
 
+def _filter(request: ListJobsRequest) -> JobFilter:
+    return JobFilter(
+        state=request.state or None,
+        created_from=request.created_after.ToDatetime(UTC) if request.HasField("created_after") else None,
+        created_before=request.created_before.ToDatetime(UTC) if request.HasField("created_before") else None,
+    )
+
+
+def _list_name(request: ListJobsRequest) -> str:
+    """What a page token is made for: a token of one list does not continue another."""
+    span = (request.created_after, request.created_before)
+    times = "".join(f" {time.ToJsonString()}" if time.ByteSize() else " -" for time in span)
+    return f"jobs {state_name(request.state)}{times}"
+
+
 def _order(workspace_id: str, request: CreateJobRequest, source: str) -> JobOrder:
     return JobOrder(
         job_id=new_job_id(),
@@ -92,7 +120,7 @@ def _order(workspace_id: str, request: CreateJobRequest, source: str) -> JobOrde
         output=request.output if request.HasField("output") else None,
         lane=catalogue.lane_of(request.steps),
         priority=request.priority if request.HasField("priority") else DEFAULT_PRIORITY,
-        max_attempts=MAX_ATTEMPTS,
+        max_attempts=catalogue.attempts_of(request.steps),
         output_asset_id=new_asset_id(),
         output_filename=catalogue.result_filename(source, request.steps),
         create_time=timestamp(datetime.now(UTC)),

@@ -21,6 +21,9 @@ from gateway.validation import invalid
 _WHERE = re.compile(r'\s+at "?[\w]+\.?([\w.\[\]]*)"?\.?$')
 
 
+_TIMESTAMP = "google.protobuf.Timestamp"
+
+
 def request_message(
     kind: type[Message], *, path: Mapping[str, str], query: Iterable[tuple[str, str]], body: bytes | None
 ) -> Message:
@@ -43,11 +46,11 @@ def to_json(message: Message) -> str:
 
 
 def query_fields(message: Descriptor, query: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """Query parameters as the JSON object they stand for: scalars, enums, and repeated ones by repetition."""
+    """Query parameters as the JSON object they stand for: scalars, enums, times, and repeated ones by repetition."""
     fields: dict[str, Any] = {}
     for name, text in query:
         field = _field(message, name)
-        if field is None or field.message_type is not None:
+        if field is None or not _is_scalar(field):
             raise _violation(name, "no such query parameter")
         value = _query_value(field, text)
         if field.is_repeated:
@@ -57,6 +60,11 @@ def query_fields(message: Descriptor, query: Iterable[tuple[str, str]]) -> dict[
         else:
             fields[field.name] = value
     return fields
+
+
+def _is_scalar(field: FieldDescriptor) -> bool:
+    """Whether its JSON is one word: a scalar, an enum, a time."""
+    return field.message_type is None or field.message_type.full_name == _TIMESTAMP
 
 
 def _descriptor(kind: type[Message]) -> Descriptor:

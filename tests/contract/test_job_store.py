@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import secrets
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from servers import PostgresServer
-from sqlalchemy.ext.asyncio import create_async_engine
+from databases import W, Stores, a_status, an_event, an_order, file_database
 
-from framewire.db.assets import AssetStore
 from framewire.db.database import Database
-from framewire.db.jobs import JobStore
+from framewire.db.jobs import JobFilter
 from framewire.db.migrate import upgrade
-from framewire.db.outbox import Outbox, OutboxKind
-from framewire.db.rows import StoredAsset
+from framewire.db.outbox import OutboxKind
 from framewire.db.tables import assets as asset_table
 from framewire.db.tables import metadata
 from framewire.errors import Conflict, ErrorCode, LocalError, NotFound, Unavailable
 from framewire.jobs.ids import new_asset_id, new_job_id
-from framewire.testing.database import memory_database
 from framewire.v1.asset_pb2 import ASSET_STATE_READY, ASSET_STATE_UPLOADING, Asset, MediaInfo
 from framewire.v1.job_pb2 import (
     JOB_STATE_CANCELLED,
@@ -40,117 +31,9 @@ from framewire.v1.job_pb2 import (
     FidelityReport,
     InputProbed,
     Job,
-    OutputSettings,
     Progress,
-    StatusChange,
 )
-from framewire.v1.step_pb2 import LANE_GPU, Enhance, Step
-from framewire.work.v1.work_pb2 import InputFile, JobOrder
-
-W = "default"
-
-
-@dataclass
-class Stores:
-    database: Database
-
-    def __post_init__(self) -> None:
-        self.assets = AssetStore(self.database)
-        self.jobs = JobStore(self.database)
-        self.outbox = Outbox(self.database)
-
-    async def reserve(self, workspace: str = W) -> StoredAsset:
-        asset_id = new_asset_id()
-        return await self.assets.create_upload(
-            workspace,
-            asset_id=asset_id,
-            filename="clip.mp4",
-            size_bytes=5,
-            declared_sha256="",
-            object_key=f"k/{asset_id}",
-        )
-
-    async def ready(self) -> StoredAsset:
-        reserved = await self.reserve()
-        return await self.assets.complete_upload(W, reserved.asset.asset_id, sha256="ab")
-
-    async def queued(self, **order: object) -> Job:
-        return await self.jobs.create_job(an_order((await self.ready()).asset.asset_id, **order))
-
-    async def fold(self, *events: Event) -> None:
-        await self.jobs.fold(events, result_key=lambda event, asset: f"result/{event.attempt}/{asset.asset_id}")
-
-    async def kinds(self) -> list[OutboxKind]:
-        return [row.kind for row in await self.outbox.take(1000)]
-
-
-def an_order(*asset_ids: str, **fields: object) -> JobOrder:
-    order = JobOrder(
-        job_id=new_job_id(),
-        workspace_id=W,
-        inputs=[InputFile(asset_id=each) for each in asset_ids],
-        steps=[Step(enhance=Enhance(scale=2))],
-        output=OutputSettings(crf=0),
-        lane=LANE_GPU,
-        priority=2,
-        output_asset_id=new_asset_id(),
-    )
-    order.MergeFrom(JobOrder(**fields))
-    return order
-
-
-def an_event(job: Job, number: int, attempt: int = 1, **kind: object) -> Event:
-    event = Event(number=number, job_id=job.job_id, workspace_id=W, attempt=attempt, **kind)
-    event.time.FromSeconds(1_700_000_000 + number)
-    return event
-
-
-def a_status(job: Job, number: int, state: int, attempt: int = 1, **fields: object) -> Event:
-    return an_event(job, number, attempt, status=StatusChange(state=state, worker="w1", **fields))
-
-
-@contextlib.asynccontextmanager
-async def postgres_database(server: PostgresServer) -> AsyncIterator[Database]:
-    """A database of one test's own."""
-    name = f"test_{secrets.token_hex(6)}"
-    admin = create_async_engine(server.url, isolation_level="AUTOCOMMIT")
-    async with admin.connect() as connection:
-        await connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    await admin.dispose()
-    database = Database.open(f"{server.url.rsplit('/', 1)[0]}/{name}")
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-@contextlib.asynccontextmanager
-async def file_database(path: Path) -> AsyncIterator[Database]:
-    database = Database.open(f"sqlite+aiosqlite:///{path / 'test.db'}")
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
-@pytest.fixture(params=["memory", "file", "postgres"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    match request.param:
-        case "memory":
-            opened = memory_database()
-        case "file":
-            opened = file_database(tmp_path)
-        case _:
-            opened = postgres_database(request.getfixturevalue("postgres_server"))
-    async with opened as database:
-        await upgrade(database)
-        yield database
-
-
-@pytest.fixture
-async def stores(database: Database) -> Stores:
-    return Stores(database)
-
+from framewire.work.v1.work_pb2 import JobOrder
 
 # --- schema
 
@@ -286,7 +169,8 @@ async def test_a_job_with_two_inputs_is_queued_by_the_last_upload_whichever_that
     assert (await stores.kinds()).count(OutboxKind.PUBLISH_ORDER) == 1
 
 
-async def test_an_upload_that_ends_while_a_job_is_created_queues_it_once(stores):
+async def test_an_upload_that_ends_while_a_job_is_created_queues_it_once(database):
+    stores = Stores(database, windows=lambda lane: 100)
     for _ in range(10):
         reserved = await stores.reserve()
         job, _ = await asyncio.gather(
@@ -336,7 +220,7 @@ async def test_jobs_are_listed_newest_first_in_pages_and_by_state(stores):
     first = await stores.jobs.list(W, limit=2)
     rest = await stores.jobs.list(W, limit=9, before=first[-1].job_id)
     assert [job.job_id for job in [*first, *rest]] == [job.job_id for job in jobs]
-    running = await stores.jobs.list(W, limit=9, state=JOB_STATE_RUNNING)
+    running = await stores.jobs.list(W, limit=9, wanted=JobFilter(state=JOB_STATE_RUNNING))
     assert [job.job_id for job in running] == [jobs[1].job_id]
 
 

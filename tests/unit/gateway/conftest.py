@@ -24,6 +24,7 @@ from framewire.v1.asset_pb2 import Asset, CompleteUploadRequest, CreateUploadReq
 from framewire.v1.asset_pb2_grpc import AssetServiceStub
 from framewire.v1.job_pb2 import CreateJobRequest, Event, Job, JobState, StatusChange
 from framewire.v1.job_pb2_grpc import JobServiceStub
+from framewire.v1.operations_pb2_grpc import OperationsServiceStub
 from framewire.v1.step_pb2 import Enhance, ModelInfo, Step
 from framewire.v1.step_pb2_grpc import StepServiceStub
 from framewire.work.v1.work_pb2 import WorkerStatus
@@ -46,11 +47,13 @@ class Installation:
     assets: AssetServiceStub = field(init=False)
     jobs: JobServiceStub = field(init=False)
     steps: StepServiceStub = field(init=False)
+    operations: OperationsServiceStub = field(init=False)
 
     def __post_init__(self) -> None:
         self.assets = AssetServiceStub(self.channel)
         self.jobs = JobServiceStub(self.channel)
         self.steps = StepServiceStub(self.channel)
+        self.operations = OperationsServiceStub(self.channel)
         # a reader that comes after this waits for the one connection, and so sees what was committed
         self.committing = asyncio.Event()
         sa.event.listen(self.database.engine.sync_engine, "commit", lambda _: self.committing.set())

@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 from framewire.errors import ErrorCode, FramewireError, InvalidRequest, Unavailable, Violation
 from framewire.v1.asset_pb2 import CreateUploadRequest, GetAssetRequest
 from framewire.v1.job_pb2 import CreateJobRequest, GetJobRequest, ListJobsRequest, WatchJobRequest
+from framewire.v1.operations_pb2 import ListWorkersRequest
 from framewire.v1.step_pb2 import Enhance, GetStepRequest, Step
 from gateway import errors
 
@@ -150,7 +151,7 @@ async def test_an_unexpected_error_is_logged_and_leaves_without_its_details(here
 
     monkeypatch.setattr(here.bus.workers, "live", fail)
     with caplog.at_level(logging.ERROR), pytest.raises(grpc.aio.AioRpcError) as caught:
-        await here.steps.GetStep(GetStepRequest(name="enhance"), metadata=[("x-request-id", "mine")])
+        await here.operations.ListWorkers(ListWorkersRequest(), metadata=[("x-request-id", "mine")])
     assert caught.value.code() == grpc.StatusCode.INTERNAL
     assert "mine" in caught.value.details()
     assert "secret" not in str(of_rpc(caught.value))

@@ -9,7 +9,7 @@ import pytest
 from google.rpc import error_details_pb2, status_pb2
 
 from framewire.errors import ErrorCode, Unavailable
-from framewire.testing.bus import MemoryWorkers
+from framewire.testing.bus import MemoryControls, MemoryWorkers
 from framewire.v1.job_pb2 import (
     JOB_STATE_CANCELLED,
     CancelJobRequest,
@@ -19,6 +19,7 @@ from framewire.v1.job_pb2 import (
 )
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU, Enhance, GetStepRequest, ListStepsRequest, ModelInfo, Step
 from framewire.work.v1.work_pb2 import WorkerStatus
+from gateway.fleet import Fleet
 from gateway.models import LiveModels
 
 X2 = ModelInfo(name="upscale_bicubic_x2", scale=2)
@@ -103,7 +104,7 @@ async def test_cancelling_a_queued_job_ends_it(here):
 
 async def test_the_catalogue_shows_the_models_live_workers_serve(here):
     assert list((await here.steps.ListSteps(ListStepsRequest())).steps[0].models) == []
-    models = LiveModels(here.bus.workers)
+    models = LiveModels(Fleet(here.bus.workers, here.bus.controls))
     await here.announce(X2)
     assert await models.known() == [X2]
     info = await here.steps.GetStep(GetStepRequest(name="enhance"))
@@ -128,14 +129,14 @@ class CountedWorkers(MemoryWorkers):
 async def test_many_who_ask_for_models_at_once_cost_one_question():
     workers = CountedWorkers()
     await workers.announce(WorkerStatus(worker="w", lanes=[LANE_GPU], models=[X2]))
-    models = LiveModels(workers)
+    models = LiveModels(Fleet(workers, MemoryControls()))
     assert await asyncio.gather(*(models.known() for _ in range(20))) == [[X2]] * 20
     assert workers.asked == 1
 
 
 async def test_a_missing_model_is_looked_for_again_before_it_is_refused():
     workers = CountedWorkers()
-    models = LiveModels(workers)
+    models = LiveModels(Fleet(workers, MemoryControls()))
     assert await models.known() == []
     await workers.announce(WorkerStatus(worker="w", lanes=[LANE_GPU], models=[X2]))
     assert await models.in_lane(LANE_GPU, missing=[X2.name]) == [X2]
@@ -145,7 +146,7 @@ async def test_a_missing_model_is_looked_for_again_before_it_is_refused():
 async def test_while_the_board_is_away_the_models_known_last_are_kept():
     workers = CountedWorkers()
     await workers.announce(WorkerStatus(worker="w", lanes=[LANE_GPU], models=[X2]))
-    models = LiveModels(workers, max_age=0.0)
+    models = LiveModels(Fleet(workers, MemoryControls(), max_age=0.0))
     assert await models.known() == [X2]
     workers.away = True
     assert await models.known() == [X2]
