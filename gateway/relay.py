@@ -109,10 +109,14 @@ class Relay:
             await self._bus.jobs.publish(order)
 
     async def _remove(self, order: JobOrder) -> None:
-        """Only once the log has ended: a running job's order must come back if its worker dies."""
+        """Only once the log has ended: a running job's order must come back if its worker dies.
+
+        Then a cancellation means nothing any more either, and would stop the job should it be retried.
+        """
         last = await self._bus.events.last(order.job_id)
         if last is not None and ends_job(last):
             await self._bus.jobs.remove(order)
+            await self._bus.cancellations.withdraw(order.job_id)
 
 
 def may_follow(last: Event | None, event: Event) -> bool:

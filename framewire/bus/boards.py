@@ -39,6 +39,12 @@ class NatsCancellations:
         subject = streams.board_subject(streams.CANCELLATIONS, job_id)
         return await self._connection.direct_get(stream, {"last_by_subj": subject}) is not None
 
+    async def withdraw(self, job_id: str) -> None:
+        """Forget that somebody asked."""
+        subject = streams.board_subject(streams.CANCELLATIONS, job_id)
+        with unavailable_as_typed():
+            await self._connection.js.purge_stream(streams.board_stream(streams.CANCELLATIONS), subject=subject)
+
     async def watch(self) -> AsyncIterator[str]:
         """Job ids as they are asked for; after a lost connection all that are on the board once more."""
         with unavailable_as_typed():

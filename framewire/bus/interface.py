@@ -10,12 +10,15 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from framewire.errors import Conflict
 from framewire.v1.job_pb2 import Event
 from framewire.v1.step_pb2 import Lane
 from framewire.work.v1.work_pb2 import JobOrder, WorkerStatus
+
+PRIORITIES: Final = (0, 1, 2, 3)
+"""0 is the highest."""
 
 
 class EventConflict(Conflict):
@@ -32,6 +35,10 @@ class Delivery(Protocol):
     @property
     def order(self) -> JobOrder:
         """The job."""
+
+    @property
+    def placement(self) -> str:
+        """Why this worker has it: `own`, or `overflow: 12 waited, more than 10`."""
 
     async def in_progress(self) -> None:
         """Keep it for another `ack_wait`."""
@@ -53,12 +60,20 @@ class JobQueue(Protocol):
         order of the attempts before may still be held by the worker that is burying it.
         """
 
-    async def pull(self, lanes: Sequence[Lane.ValueType], *, wait: float) -> Delivery | None:
-        """The most urgent job in `lanes`, waiting up to `wait` seconds for one.
+    async def pull(
+        self,
+        lanes: Sequence[Lane.ValueType],
+        *,
+        wait: float,
+        priorities: Sequence[int] = PRIORITIES,
+        overflow_after: int | None = None,
+    ) -> Delivery | None:
+        """The most urgent job in `lanes` of these `priorities`, waiting up to `wait` seconds for one.
 
         Urgent is what `framewire.jobs.ranking` says: of jobs that came together the higher priority,
         of equals the one that came first; but a job that waits long enough goes before later ones
-        of higher priority.
+        of higher priority. With `overflow_after` only a job of a lane in which more than so many wait,
+        whatever their priority.
         """
 
     async def remove(self, order: JobOrder) -> None:
@@ -125,6 +140,9 @@ class Cancellations(Protocol):
 
     async def is_requested(self, job_id: str) -> bool:
         """Whether somebody asked."""
+
+    async def withdraw(self, job_id: str) -> None:
+        """Forget that somebody asked. Nothing happens when nobody did."""
 
     def watch(self) -> AsyncIterator[str]:
         """Job ids as they are asked for from now on; may repeat."""

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from framewire.bus.interface import ControlState, DeadLetter, EventConflict
+from framewire.bus.interface import PRIORITIES, ControlState, DeadLetter, EventConflict
 from framewire.jobs.ranking import AGEING_SECONDS, urgency
 from framewire.jobs.states import ends_job
 from framewire.v1.job_pb2 import Event
@@ -63,10 +63,11 @@ class _Queued:
 class MemoryDelivery:
     """A job held until `ack_wait` after the last sign of life."""
 
-    def __init__(self, queue: MemoryJobQueue, entry: _Queued) -> None:
+    def __init__(self, queue: MemoryJobQueue, entry: _Queued, placement: str) -> None:
         self._queue = queue
         self._entry = entry
         self._token = entry.holder
+        self.placement = placement
         self.order = JobOrder.FromString(entry.order.SerializeToString())
 
     async def in_progress(self) -> None:
@@ -106,18 +107,28 @@ class MemoryJobQueue:
         self._entries.append(_Queued(order=kept, since=time.monotonic()))
         self.changed.notify()
 
-    async def pull(self, lanes: Sequence[Lane.ValueType], *, wait: float) -> MemoryDelivery | None:
+    async def pull(
+        self,
+        lanes: Sequence[Lane.ValueType],
+        *,
+        wait: float,
+        priorities: Sequence[int] = PRIORITIES,
+        overflow_after: int | None = None,
+    ) -> MemoryDelivery | None:
         """The most urgent visible job."""
         deadline = time.monotonic() + wait
         while True:
             now = time.monotonic()
-            waiting = [entry for entry in self._entries if entry.order.lane in lanes]
+            places = {lane: await self._placement(lane, overflow_after) for lane in lanes}
+            waiting = [
+                entry for entry in self._entries if places.get(entry.order.lane) and entry.order.priority in priorities
+            ]
             visible = [entry for entry in waiting if entry.visible_from <= now]
             if visible:
                 entry = min(visible, key=lambda each: self._urgency(each, now))
                 entry.visible_from = now + self.ack_wait
                 entry.holder += 1
-                return MemoryDelivery(self, entry)
+                return MemoryDelivery(self, entry, places[entry.order.lane])
             if now >= deadline:
                 return None
             soonest = min([entry.visible_from for entry in waiting], default=deadline)
@@ -141,6 +152,13 @@ class MemoryJobQueue:
         """Drop an entry; nothing happens when it is gone already."""
         if entry in self._entries:
             self._entries.remove(entry)
+
+    async def _placement(self, lane: Lane.ValueType, overflow_after: int | None) -> str:
+        """Why a job of the lane may be had now; empty when it may not."""
+        if overflow_after is None:
+            return "own"
+        waiting = await self.waiting(lane)
+        return f"overflow: {waiting} waited, more than {overflow_after}" if waiting > overflow_after else ""
 
     def _urgency(self, entry: _Queued, now: float) -> float:
         return urgency(entry.order.priority, now - entry.since, ageing=self._ageing)
@@ -234,20 +252,26 @@ class MemoryEventFeed:
 
 
 class MemoryCancellations:
-    """A set."""
+    """A set, and the list of how it came about."""
 
     def __init__(self) -> None:
         self._requested: list[str] = []
+        self._withdrawn: set[str] = set()
         self._changed = _Changed()
 
     async def request(self, job_id: str) -> None:
         """Ask."""
+        self._withdrawn.discard(job_id)
         self._requested.append(job_id)
         self._changed.notify()
 
     async def is_requested(self, job_id: str) -> bool:
         """Whether somebody asked."""
-        return job_id in self._requested
+        return job_id in self._requested and job_id not in self._withdrawn
+
+    async def withdraw(self, job_id: str) -> None:
+        """Forget."""
+        self._withdrawn.add(job_id)
 
     async def watch(self) -> AsyncIterator[str]:
         """Ids as they come."""

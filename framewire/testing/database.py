@@ -12,8 +12,8 @@ from framewire.db.migrate import upgrade
 
 
 @contextlib.asynccontextmanager
-async def memory_database() -> AsyncIterator[Database]:
-    """A migrated SQLite database of this process alone; its transactions take turns.
+async def memory_database(*, migrated: bool = True) -> AsyncIterator[Database]:
+    """A SQLite database of this process alone, empty or migrated; its transactions take turns.
 
     It outlives its connections, unlike `:memory:`: a query that is cancelled costs the connection it ran on.
     """
@@ -21,7 +21,8 @@ async def memory_database() -> AsyncIterator[Database]:
     anchor = sqlite3.connect(file, uri=True)
     database = Database.open(f"sqlite+aiosqlite:///{file}&uri=true")
     try:
-        await upgrade(database)
+        if migrated:
+            await upgrade(database)
         yield database
     finally:
         await database.close()

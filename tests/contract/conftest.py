@@ -1,4 +1,4 @@
-"""Every database the gateway may stand on, migrated and empty."""
+"""Every database the gateway may stand on."""
 
 from __future__ import annotations
 
@@ -14,17 +14,22 @@ from framewire.testing.database import memory_database
 
 
 @pytest.fixture(params=["memory", "file", "postgres"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+async def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
     match request.param:
         case "memory":
-            opened = memory_database()
+            opened = memory_database(migrated=False)
         case "file":
             opened = file_database(tmp_path)
         case _:
             opened = postgres_database(request.getfixturevalue("postgres_server"))
     async with opened as database:
-        await upgrade(database)
         yield database
+
+
+@pytest.fixture
+async def database(empty_database: Database) -> Database:
+    await upgrade(empty_database)
+    return empty_database
 
 
 @pytest.fixture

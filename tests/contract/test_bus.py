@@ -130,6 +130,63 @@ async def test_a_worker_gets_jobs_of_its_lanes_only(bus: Bus) -> None:
     assert delivery.order.job_id == for_cpu.job_id
 
 
+async def test_a_worker_gets_jobs_of_its_priorities_only(bus: Bus) -> None:
+    for priority in (0, 1, 2, 3):
+        await bus.jobs.publish(order(priority))
+    delivery = await bus.jobs.pull([LANE_GPU], wait=1, priorities=[1, 3])
+    assert delivery is not None
+    assert delivery.order.priority == 1
+    assert await bus.jobs.pull([LANE_GPU], wait=1, priorities=[3]) is not None
+    assert await bus.jobs.pull([LANE_GPU], wait=0, priorities=[1, 3]) is None
+
+
+async def test_overflow_is_taken_only_while_more_than_so_many_wait_in_the_lane(bus: Bus) -> None:
+    for priority in (0, 1, 1, 3, 3):
+        await bus.jobs.publish(order(priority))
+    await bus.jobs.publish(order(lane=LANE_CPU))
+    taken = [await bus.jobs.pull([LANE_GPU, LANE_CPU], wait=0, overflow_after=3) for _ in range(3)]
+    assert [delivery and (delivery.order.priority, delivery.placement) for delivery in taken] == [
+        (0, "overflow: 5 waited, more than 3"),
+        (1, "overflow: 4 waited, more than 3"),
+        None,
+    ]
+    own = await bus.jobs.pull([LANE_GPU], wait=0)
+    assert own is not None
+    assert own.placement == "own"
+
+
+async def test_overflow_counts_every_priority_but_takes_only_those_that_are_allowed(bus: Bus) -> None:
+    for priority in (0, 0, 0, 2):
+        await bus.jobs.publish(order(priority))
+    taken = [await bus.jobs.pull([LANE_GPU], wait=0, priorities=[2, 3], overflow_after=2) for _ in range(2)]
+    assert [delivery and delivery.order.priority for delivery in taken] == [2, None]
+
+
+async def test_overflow_counts_what_is_held_back_outside_the_queue(bus: Bus) -> None:
+    await bus.jobs.publish(order())
+    assert await bus.jobs.pull([LANE_GPU], wait=0, overflow_after=10) is None
+    await bus.jobs.announce_held_back(LANE_GPU, 10)
+    delivery = await bus.jobs.pull([LANE_GPU], wait=0, overflow_after=10)
+    assert delivery is not None
+    assert delivery.placement == "overflow: 11 waited, more than 10"
+
+
+async def test_many_overflow_workers_together_take_no_more_than_what_is_over(bus: Bus) -> None:
+    for _ in range(8):
+        await bus.jobs.publish(order())
+    pulls = [bus.jobs.pull([LANE_GPU], wait=0, overflow_after=5) for _ in range(8)]
+    assert sum(delivery is not None for delivery in await asyncio.gather(*pulls)) == 3
+
+
+async def test_a_waiting_overflow_pull_is_woken_when_enough_wait(bus: Bus) -> None:
+    pull = asyncio.create_task(bus.jobs.pull([LANE_GPU], wait=10, overflow_after=1))
+    await asyncio.sleep(0)
+    for _ in range(2):
+        await bus.jobs.publish(order())
+    async with asyncio.timeout(5):
+        assert await pull is not None
+
+
 async def test_publishing_a_queued_or_held_job_again_changes_nothing(bus: Bus) -> None:
     sent = order()
     await bus.jobs.publish(sent)
@@ -320,6 +377,18 @@ async def test_a_requested_cancellation_is_known_and_seen_by_watchers(bus: Bus) 
         assert waiting.result() == job
     assert await bus.cancellations.is_requested(job)
     assert await bus.cancellations.is_requested(before)
+
+
+async def test_a_withdrawn_cancellation_is_forgotten_until_it_is_asked_for_again(bus: Bus) -> None:
+    job, other = new_job_id(), new_job_id()
+    await bus.cancellations.withdraw(job)
+    for each in (job, other):
+        await bus.cancellations.request(each)
+    await bus.cancellations.withdraw(job)
+    assert not await bus.cancellations.is_requested(job)
+    assert await bus.cancellations.is_requested(other)
+    await bus.cancellations.request(job)
+    assert await bus.cancellations.is_requested(job)
 
 
 async def test_announced_workers_live_until_they_withdraw(bus: Bus) -> None:

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from databases import W, Stores, a_status, an_event, an_order, file_database
+from databases import Stores, W, a_status, an_event, an_order, file_database
 
 from framewire.db.database import Database
 from framewire.db.jobs import JobFilter
