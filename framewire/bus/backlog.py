@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from framewire.bus import streams
 from framewire.bus.connection import TIMEOUT, Connection, time_of, unavailable_as_typed
+from framewire.bus.interface import PRIORITIES
 from framewire.errors import ErrorCode, Unavailable
 from framewire.jobs.ranking import urgency
 from framewire.v1.step_pb2 import Lane
@@ -30,15 +31,42 @@ class Waiting:
     """Number from which on the first job that waits is to be found."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a worker asks for a job, on what condition, and what it will say of why it has it."""
+
+    waiting: Waiting
+    least_pending: int = 0
+    """The server shall hand out a job only while at least so many wait here."""
+    why: str = "own"
+
+
+def overflowing(in_turn: Iterable[Waiting], totals: Mapping[Lane.ValueType, int], *, after: int) -> list[Place]:
+    """The places in lanes where more than `after` jobs wait in all.
+
+    What waits elsewhere in the lane was counted a moment ago; what waits at the place itself the server
+    counts when it hands out the job, so that two workers that saw the same backlog do not both take from it.
+    """
+    return [
+        Place(
+            waiting=each,
+            least_pending=after + 1 - (totals[each.lane] - each.pending),
+            why=f"overflow: {totals[each.lane]} waited, more than {after}",
+        )
+        for each in in_turn
+        if totals[each.lane] > after
+    ]
+
+
 class NatsBacklog:
     """Asks the consumers and the board the gateway writes to."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    async def look(self, lanes: Iterable[Lane.ValueType], priorities: Iterable[int]) -> list[Waiting]:
+    async def look(self, lanes: Iterable[Lane.ValueType]) -> list[Waiting]:
         """What waits, for each lane and priority."""
-        asked = [self._look(lane, priority) for lane in lanes for priority in priorities]
+        asked = [self._look(lane, priority) for lane in lanes for priority in PRIORITIES]
         return list(await asyncio.gather(*asked))
 
     async def in_turn(self, waiting: Sequence[Waiting], *, ageing: float) -> list[Waiting]:

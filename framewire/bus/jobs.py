@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import nats.errors
 from google.protobuf.message import DecodeError
@@ -16,9 +17,10 @@ from nats.aio.subscription import Subscription
 from nats.js.errors import APIError
 
 from framewire.bus import streams
-from framewire.bus.backlog import NatsBacklog
+from framewire.bus.backlog import NatsBacklog, Place, overflowing
 from framewire.bus.connection import TIMEOUT, Connection, status_of, unavailable_as_typed
 from framewire.bus.dead import NatsDeadLetters
+from framewire.bus.interface import PRIORITIES
 from framewire.v1.step_pb2 import Lane
 from framewire.work.v1.work_pb2 import JobOrder
 
@@ -32,9 +34,10 @@ _LOOK_AGAIN = 0.5
 class NatsDelivery:
     """A JetStream message with its order read."""
 
-    def __init__(self, message: Msg, order: JobOrder) -> None:
+    def __init__(self, message: Msg, order: JobOrder, placement: str) -> None:
         self._message = message
         self.order = order
+        self.placement = placement
 
     async def in_progress(self) -> None:
         """Keep it for another ACK_WAIT."""
@@ -77,15 +80,21 @@ class NatsJobQueue:
                 if error.err_code != _ALREADY_QUEUED:
                     raise
 
-    async def pull(self, lanes: Sequence[Lane.ValueType], *, wait: float) -> NatsDelivery | None:
+    async def pull(
+        self,
+        lanes: Sequence[Lane.ValueType],
+        *,
+        wait: float,
+        priorities: Sequence[int] = PRIORITIES,
+        overflow_after: int | None = None,
+    ) -> NatsDelivery | None:
         """The most urgent job in `lanes`, waiting up to `wait` seconds for one."""
         await self._listen(lanes)
         deadline = time.monotonic() + wait
         while True:
             self._hint.clear()
-            waiting = await self._backlog.look(lanes, streams.PRIORITIES)
-            for each in await self._backlog.in_turn(waiting, ageing=self._ageing):
-                if delivery := await self._next(each.lane, each.priority):
+            for place in await self._places(lanes, priorities, overflow_after):
+                if delivery := await self._next(place):
                     return delivery
             left = deadline - time.monotonic()
             if left <= 0:
@@ -105,8 +114,7 @@ class NatsJobQueue:
 
     async def waiting(self, lane: Lane.ValueType) -> int:
         """How many wait, inside and outside the queue."""
-        inside = await self._backlog.look([lane], streams.PRIORITIES)
-        return sum(each.pending for each in inside) + await self._backlog.held_back(lane)
+        return sum(each.pending for each in await self._backlog.look([lane])) + await self._backlog.held_back(lane)
 
     async def close(self) -> None:
         """Stop listening. Idempotent."""
@@ -126,19 +134,34 @@ class NatsJobQueue:
     async def _on_hint(self, _: Msg) -> None:
         self._hint.set()
 
-    async def _next(self, lane: Lane.ValueType, priority: int) -> NatsDelivery | None:
-        consumer = streams.consumer_name(lane, priority)
+    async def _places(
+        self, lanes: Sequence[Lane.ValueType], priorities: Sequence[int], overflow_after: int | None
+    ) -> list[Place]:
+        """Where a job may be had now, in the order to ask."""
+        waiting = await self._backlog.look(lanes)
+        in_turn = await self._backlog.in_turn(
+            [each for each in waiting if each.priority in priorities], ageing=self._ageing
+        )
+        if overflow_after is None:
+            return [Place(waiting=each) for each in in_turn]
+        totals = {lane: await self._backlog.held_back(lane) for lane in lanes}
+        for each in waiting:
+            totals[each.lane] += each.pending
+        return overflowing(in_turn, totals, after=overflow_after)
+
+    async def _next(self, place: Place) -> NatsDelivery | None:
+        consumer = streams.consumer_name(place.waiting.lane, place.waiting.priority)
         with unavailable_as_typed():
             message = await self._connection.client.request(
                 f"$JS.API.CONSUMER.MSG.NEXT.{streams.JOBS}.{consumer}",
-                json.dumps({"batch": 1, "no_wait": True}).encode(),
+                json.dumps(_request(place)).encode(),
                 timeout=TIMEOUT,
                 old_style=True,  # a job arrives under its own subject, which the shared inbox would not recognise
             )
         if status_of(message):
             return None
         try:
-            return NatsDelivery(message, JobOrder.FromString(message.data))
+            return NatsDelivery(message, JobOrder.FromString(message.data), place.why)
         except DecodeError:
             await self._bury_unreadable(message)
             self._hint.set()  # there may be more behind it
@@ -150,3 +173,10 @@ class NatsJobQueue:
         await self._dead_letters.bury_payload(job_id, message.data, "the order cannot be read")
         with unavailable_as_typed():
             await message.ack_sync(timeout=TIMEOUT)
+
+
+def _request(place: Place) -> dict[str, Any]:
+    request: dict[str, Any] = {"batch": 1, "no_wait": True, "group": streams.PULL_GROUP}
+    if place.least_pending > 0:
+        request["min_pending"] = place.least_pending
+    return request

@@ -70,7 +70,7 @@ class NatsBus:
                     reconnected_cb=connection.on_reconnect,
                 )
                 with unavailable_as_typed():
-                    await ensure_streams(connection.js, settings.streams)
+                    await ensure_streams(client, settings.streams)
         except BaseException as error:
             with contextlib.suppress(Exception):
                 await client.close()

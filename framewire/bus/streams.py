@@ -15,13 +15,13 @@ KV      CANCELLATIONS, WORKERS            boards: jobs to be cancelled, workers 
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 
+from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import (
-    AckPolicy,
-    ConsumerConfig,
     DiscardPolicy,
     KeyValueConfig,
     RePublish,
@@ -31,6 +31,7 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, BadRequestError
 
+from framewire.bus.interface import PRIORITIES
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU, Lane
 from framewire.work.v1.work_pb2 import JobOrder
 
@@ -42,7 +43,6 @@ WORKERS = "WORKERS"
 CONTROLS = "CONTROLS"
 BACKLOG = "BACKLOG"
 
-PRIORITIES = (0, 1, 2, 3)
 LANES: dict[Lane.ValueType, str] = {LANE_GPU: "gpu", LANE_CPU: "cpu"}
 
 ACK_WAIT = 4.0
@@ -53,7 +53,12 @@ DEAD_AGE = 30 * 86_400.0
 WORKER_AGE = 10.0
 """Seconds a worker's announcement holds."""
 
+PULL_GROUP = "workers"
+"""The priority group of all pulls: one that names a least number of pending jobs is served only while so many wait."""
+
+_MOST_HELD = 10_000
 _STREAM_EXISTS = 10058
+_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +129,9 @@ def consumer_name(lane: Lane.ValueType, priority: int) -> str:
     return f"{LANES[lane]}-{priority}"
 
 
-async def ensure_streams(js: JetStreamContext, settings: StreamSettings) -> None:
+async def ensure_streams(client: Client, settings: StreamSettings) -> None:
     """Create what is missing and bring what exists to these settings. Safe to run in many processes at once."""
+    js = client.jetstream(timeout=_TIMEOUT)
     for config in _streams(settings):
         try:
             await js.add_stream(config)
@@ -135,7 +141,7 @@ async def ensure_streams(js: JetStreamContext, settings: StreamSettings) -> None
             await js.update_stream(config)
     for lane in LANES:
         for priority in PRIORITIES:
-            await js.add_consumer(JOBS, _job_consumer(lane, priority))
+            await _ensure_job_consumer(client, lane, priority)
     for board in _boards(settings):
         await _ensure_board(js, board)
 
@@ -181,14 +187,24 @@ def _boards(settings: StreamSettings) -> list[KeyValueConfig]:
     ]
 
 
-def _job_consumer(lane: Lane.ValueType, priority: int) -> ConsumerConfig:
-    return ConsumerConfig(
-        durable_name=consumer_name(lane, priority),
-        filter_subject=priority_subject(lane, priority),
-        ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=ACK_WAIT,
-        max_deliver=-1,  # attempts are counted in the event log, where an interruption can be told from a failure
-    )
+async def _ensure_job_consumer(client: Client, lane: Lane.ValueType, priority: int) -> None:
+    """By hand: the client library has no words for priority groups. Raises the library's own APIError."""
+    name = consumer_name(lane, priority)
+    config = {
+        "name": name,
+        "durable_name": name,
+        "filter_subject": priority_subject(lane, priority),
+        "ack_policy": "explicit",
+        "ack_wait": int(ACK_WAIT * 1e9),
+        "max_ack_pending": _MOST_HELD,
+        "max_deliver": -1,  # attempts are counted in the event log, where an interruption can be told from a failure
+        "priority_groups": [PULL_GROUP],
+        "priority_policy": "overflow",
+    }
+    request = json.dumps({"stream_name": JOBS, "config": config}).encode()
+    answer = await client.request(f"$JS.API.CONSUMER.CREATE.{JOBS}.{name}", request, timeout=_TIMEOUT)
+    if error := json.loads(answer.data).get("error"):
+        raise APIError.from_error(error)
 
 
 async def _ensure_board(js: JetStreamContext, config: KeyValueConfig) -> None:
