@@ -46,6 +46,8 @@ VARIABLES: Final = {
     "FRAMEWIRE_TRITON_SHARED_MEMORY": "hand frames over in shared memory: Triton is on this host (yes)",
     "FRAMEWIRE_WORKER": "this worker's name, unique among all (host name and process id)",
     "FRAMEWIRE_LANES": "kinds of jobs to take: gpu, cpu or both (gpu,cpu)",
+    "FRAMEWIRE_PRIORITIES": "priorities to take, 0 is the highest (0,1,2,3)",
+    "FRAMEWIRE_OVERFLOW_AFTER": "take a job only while more than this many wait in its lane (whenever a slot is free)",
     "FRAMEWIRE_SLOTS": "jobs to run at once (3)",
     "FRAMEWIRE_SCRATCH": "folder for files of running jobs (framewire-scratch in the system's temporary folder)",
     "FRAMEWIRE_LOG_STYLE": "text or json (text)",
@@ -67,7 +69,7 @@ class Settings:
 
 def main(argv: Sequence[str], variables: Mapping[str, str]) -> int:
     """Run a worker until it is told to stop. Returns the process's exit code."""
-    _parser().parse_args(argv)
+    variables = with_options(variables, _parser().parse_args(argv))
     try:
         _configure_logs(Environment(variables))
         settings = read_settings(variables)
@@ -105,6 +107,13 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
             shared_memory=worker.inference.shared_memory,
         ),
     )
+
+
+def with_options(variables: Mapping[str, str], options: argparse.Namespace) -> Mapping[str, str]:
+    """The variables with what the command line says of them."""
+    if options.overflow_after is None:
+        return variables
+    return {**variables, "FRAMEWIRE_OVERFLOW_AFTER": options.overflow_after}
 
 
 def _keep_from_runners(variables: Mapping[str, str]) -> None:
@@ -195,12 +204,18 @@ def _complain(error: Exception, code: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     width = max(map(len, VARIABLES))
-    return argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m coordinator",
         description="A worker: takes jobs from NATS and runs them with the models Triton serves, until SIGTERM.",
         epilog="environment variables:\n" + "\n".join(f"  {name:<{width}}  {text}" for name, text in VARIABLES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument(
+        "--overflow-after",
+        metavar="N",
+        help="take a job only while more than N wait in its lane, as a rented worker does (FRAMEWIRE_OVERFLOW_AFTER)",
+    )
+    return parser
 
 
 if __name__ == "__main__":

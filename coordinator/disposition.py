@@ -55,7 +55,12 @@ class Fenced:
     """The newest event that is known."""
 
 
-Disposition: TypeAlias = Done | RetryAfter | GiveUp | Interrupted | Cancelled | Fenced
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outdated:
+    """The job failed with this order and was retried by hand: a newer order has taken its place."""
+
+
+Disposition: TypeAlias = Done | RetryAfter | GiveUp | Interrupted | Cancelled | Fenced | Outdated
 
 
 def after_failure(error: FramewireError, *, attempt: int, max_attempts: int, first_delay: float) -> RetryAfter | GiveUp:

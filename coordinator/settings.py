@@ -9,12 +9,14 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from framewire.environment import Environment
 from framewire.errors import LocalError
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU, Lane
 from framewire.work.v1.work_pb2 import InferenceAddress
 
+PRIORITIES: Final = (0, 1, 2, 3)
 _LANES: dict[str, Lane.ValueType] = {"gpu": LANE_GPU, "cpu": LANE_CPU}
 
 
@@ -39,6 +41,10 @@ class WorkerSettings:
     name: str
     """Unique among the workers that live; shown to clients."""
     lanes: tuple[Lane.ValueType, ...] = (LANE_GPU, LANE_CPU)
+    priorities: tuple[int, ...] = PRIORITIES
+    """Priorities whose jobs it takes, 0 the highest."""
+    overflow_after: int | None = None
+    """Takes a job only while more than this many wait in its lane; None: whenever a slot is free."""
     slots: int = 3
     """Jobs it runs at once."""
     scratch: Path = field(default_factory=lambda: Path(tempfile.gettempdir()) / "framewire-scratch")
@@ -70,6 +76,8 @@ def worker_settings(env: Environment, *, pid: int) -> WorkerSettings:
     return WorkerSettings(
         name=_name(env.text("FRAMEWIRE_WORKER", f"{socket.gethostname()}-{pid}")),
         lanes=_lanes(env.text("FRAMEWIRE_LANES", "gpu,cpu")),
+        priorities=_priorities(env.text("FRAMEWIRE_PRIORITIES", "0,1,2,3")),
+        overflow_after=_overflow_after(env),
         slots=env.integer("FRAMEWIRE_SLOTS", 3, least=1),
         scratch=Path(env.text("FRAMEWIRE_SCRATCH", str(Path(tempfile.gettempdir()) / "framewire-scratch"))),
         inference=inference_address(env),
@@ -100,6 +108,19 @@ def _name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", text):
         raise LocalError(f"FRAMEWIRE_WORKER must be 1 to 100 letters, digits, '.', '_' or '-', not {text!r}")
     return text
+
+
+def _priorities(text: str) -> tuple[int, ...]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names or not {*names} <= {*map(str, PRIORITIES)}:
+        raise LocalError(f"FRAMEWIRE_PRIORITIES must be a list of {', '.join(map(str, PRIORITIES))}, not {text!r}")
+    return tuple(sorted({int(name) for name in names}))
+
+
+def _overflow_after(env: Environment) -> int | None:
+    if not env.text("FRAMEWIRE_OVERFLOW_AFTER", ""):
+        return None
+    return env.integer("FRAMEWIRE_OVERFLOW_AFTER", 0, least=0)
 
 
 def _lanes(text: str) -> tuple[Lane.ValueType, ...]:

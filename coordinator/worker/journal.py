@@ -13,6 +13,7 @@ from framewire.errors import Unavailable
 from framewire.jobs.states import ends_job
 from framewire.v1.asset_pb2 import MediaInfo
 from framewire.v1.job_pb2 import (
+    JOB_STATE_QUEUED,
     JOB_STATE_RUNNING,
     Event,
     InputProbed,
@@ -44,6 +45,8 @@ class Journal:
         """The attempt that runs, or the one before as long as `begin` has not succeeded."""
         self.begun = False
         """Whether this worker's attempt is in the log."""
+        self.is_of_later_order = last is not None and _is_beyond(order, last)
+        """Whether the log went on with another order of the job: it failed and was retried by hand."""
 
     @classmethod
     async def open(cls, log: EventLog, order: JobOrder, *, worker: str, patience: float) -> Journal:
@@ -53,9 +56,9 @@ class Journal:
             raise EventConflict(last)
         return cls(log, order, last, worker=worker, patience=patience)
 
-    async def begin(self) -> None:
-        """Say that the next attempt runs, here."""
-        status = StatusChange(state=JOB_STATE_RUNNING, worker=self._worker)
+    async def begin(self, placement: str = "own") -> None:
+        """Say that the next attempt runs, here, and why here."""
+        status = StatusChange(state=JOB_STATE_RUNNING, worker=self._worker, placement=placement)
         await self._finish(self._begin(self._event(self.attempt + 1, status=status)))
 
     async def status(self, status: StatusChange, *, attempt: int | None = None) -> None:
@@ -147,6 +150,13 @@ class Journal:
                 self._doubtful = [other for other in self._doubtful if other is not own]
                 return own
         raise conflict
+
+
+def _is_beyond(order: JobOrder, last: Event) -> bool:
+    """No attempt of an order goes beyond its last; and behind its last only a retry, by no worker, queues the job."""
+    by_hand = last.status.state == JOB_STATE_QUEUED and not last.status.worker
+    attempts = max(order.max_attempts, 1)
+    return last.attempt > attempts or (last.attempt == attempts and by_hand)
 
 
 def _same(event: Event, stored: Event) -> bool:

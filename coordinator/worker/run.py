@@ -5,7 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from coordinator.disposition import Cancelled, Disposition, Done, Fenced, GiveUp, Interrupted, after_failure, exhausted
+from coordinator.disposition import (
+    Cancelled,
+    Disposition,
+    Done,
+    Fenced,
+    GiveUp,
+    Interrupted,
+    Outdated,
+    after_failure,
+    exhausted,
+)
 from coordinator.worker.attempt import Attempt
 from coordinator.worker.journal import Journal
 from coordinator.worker.patience import patiently
@@ -21,8 +31,9 @@ log = logging.getLogger(__name__)
 class JobRun:
     """One job as long as this worker has it. `halt` ends it early; `run` returns how it ended, and never raises."""
 
-    def __init__(self, order: JobOrder, tools: Tools) -> None:
+    def __init__(self, order: JobOrder, tools: Tools, *, placement: str = "own") -> None:
         self.order = order
+        self._placement = placement
         self.journal: Journal | None = None
         """None until the job's log was read."""
         self._tools = tools
@@ -57,11 +68,13 @@ class JobRun:
     async def _attempt(self) -> Disposition:
         bus, settings = self._tools.bus, self._tools.settings
         self.journal = await Journal.open(bus.events, self.order, worker=settings.name, patience=settings.patience)
+        if self.journal.is_of_later_order:
+            return Outdated()
         if await patiently(lambda: bus.cancellations.is_requested(self.order.job_id), patience=settings.patience):
             return Cancelled()
         if self.journal.attempt >= self._max_attempts:
             return GiveUp(error=exhausted(self._max_attempts, "the worker of the last one was lost"))
-        await self.journal.begin()
+        await self.journal.begin(self._placement)
         return await self._within_limit(self.journal)
 
     async def _within_limit(self, journal: Journal) -> Done:

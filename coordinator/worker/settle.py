@@ -11,6 +11,7 @@ from coordinator.disposition import (
     Fenced,
     GiveUp,
     Interrupted,
+    Outdated,
     RetryAfter,
     is_poison,
 )
@@ -70,6 +71,9 @@ class _Settlement:
                 await self._cancelled()
             case Fenced():
                 await self._fenced(disposition)
+            case Outdated():
+                await self._hold.ack()
+                log.info("a newer order has taken this one's place")
 
     async def _done(self, done: Done) -> None:
         await self._say(StatusChange(state=JOB_STATE_SUCCEEDED, outputs=[done.output], fidelity=done.fidelity))

@@ -14,6 +14,7 @@ from coordinator.child import RunnerPool
 from coordinator.disposition import Cancelled, Done, Interrupted
 from coordinator.settings import RunnerSettings, WorkerSettings
 from coordinator.worker.announcer import Announcer
+from coordinator.worker.controls import ControlWatch
 from coordinator.worker.hold import Hold
 from coordinator.worker.models import ModelServer, ModelWatch
 from coordinator.worker.patience import once
@@ -53,6 +54,7 @@ class Worker:
         self._runners = RunnerPool(runner_settings)
         self._announcer = Announcer(bus.workers, self._status, interval=settings.announce_interval)
         self._models = ModelWatch(models, interval=settings.announce_interval, changed=self._announcer.poke)
+        self._controls = ControlWatch(bus.controls, worker=settings.name, changed=self._announcer.poke)
         self._free = asyncio.Semaphore(settings.slots)
         self._running: dict[str, tuple[JobRun, Hold]] = {}
         self._jobs: set[asyncio.Task[None]] = set()
@@ -77,8 +79,9 @@ class Worker:
             runners=self._runners,
             scratch=self._scratch,
         )
+        await self._controls.start()
         await self._announcer.announce()
-        for part in (self._models.run(), self._announcer.run(), self._watch_cancellations()):
+        for part in (self._models.run(), self._controls.run(), self._announcer.run(), self._watch_cancellations()):
             self._background.append(self._spawn(part))
         self._pulling = self._spawn(self._pull(tools))
 
@@ -128,9 +131,17 @@ class Worker:
         if not lanes or self._stopping.is_set():
             await self._pause()
             return None
-        wait = self._settings.pull_wait
+        settings, jobs = self._settings, self._bus.jobs
         try:
-            return await once(lambda: self._bus.jobs.pull(lanes, wait=wait), limit=wait + 30.0)
+            return await once(
+                lambda: jobs.pull(
+                    lanes,
+                    wait=settings.pull_wait,
+                    priorities=settings.priorities,
+                    overflow_after=settings.overflow_after,
+                ),
+                limit=settings.pull_wait + 30.0,
+            )
         except Unavailable as error:
             log.warning("no jobs can be pulled: %s", error.message)
             await self._pause()
@@ -138,7 +149,8 @@ class Worker:
 
     def _lanes(self) -> list[Lane.ValueType]:
         """Those whose jobs could be run now."""
-        return [lane for lane in self._settings.lanes if lane != LANE_GPU or self._models.reachable]
+        lanes = self._controls.open(self._settings.lanes)
+        return [lane for lane in lanes if lane != LANE_GPU or self._models.reachable]
 
     async def _pause(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -148,23 +160,31 @@ class Worker:
     async def _take(self, delivery: Delivery, tools: Tools) -> None:
         """Begin with a job whose slot is taken already; the slot is free again when the job is settled."""
         job_id = delivery.order.job_id
-        if self._stopping.is_set():
+        if self._stopping.is_set() or not self._controls.open([delivery.order.lane]):
             await self._give_back(delivery)
         elif job_id in self._running:
-            self._running[job_id][1].delivery = delivery
-            self._free.release()
+            await self._take_again(delivery, *self._running[job_id])
         else:
-            run, hold = JobRun(delivery.order, tools), Hold(delivery, tools)
+            run = JobRun(delivery.order, tools, placement=delivery.placement)
+            hold = Hold(delivery, tools)
             self._running[job_id] = run, hold
             task = self._spawn(self._work(run, hold, tools))
             self._jobs.add(task)
             task.add_done_callback(self._jobs.discard)
             self._announcer.poke()
 
-    async def _give_back(self, delivery: Delivery) -> None:
+    async def _take_again(self, delivery: Delivery, run: JobRun, hold: Hold) -> None:
+        """The order that runs, handed out once more; or the order of a retry that came before this one was settled."""
+        if delivery.order.max_attempts == run.order.max_attempts:
+            hold.delivery = delivery
+            self._free.release()
+        else:
+            await self._give_back(delivery, delay=_PAUSE)
+
+    async def _give_back(self, delivery: Delivery, *, delay: float = 0) -> None:
         self._free.release()
         with contextlib.suppress(Unavailable):
-            await once(lambda: delivery.retry(0))
+            await once(lambda: delivery.retry(delay))
 
     async def _work(self, run: JobRun, hold: Hold, tools: Tools) -> None:
         job_id = run.order.job_id
@@ -200,6 +220,9 @@ class Worker:
             running_job_ids=sorted(self._running),
             models=self._models.models,
             time=time,
+            overflow_after=self._settings.overflow_after,
+            draining=self._controls.draining or self._stopping.is_set(),
+            priorities=self._settings.priorities,
         )
 
     def _spawn(self, part: Coroutine[None, None, None]) -> asyncio.Task[None]:

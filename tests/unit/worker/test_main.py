@@ -18,6 +18,8 @@ KEYS = {"FRAMEWIRE_S3_ACCESS_KEY": "key", "FRAMEWIRE_S3_SECRET_KEY": "secret"}
         ({}, "set FRAMEWIRE_S3_ACCESS_KEY"),
         (KEYS | {"FRAMEWIRE_SLOTS": "0"}, "FRAMEWIRE_SLOTS must be at least 1, not 0"),
         (KEYS | {"FRAMEWIRE_LANES": "gpu,tpu"}, "FRAMEWIRE_LANES must be a list of gpu, cpu, not 'gpu,tpu'"),
+        (KEYS | {"FRAMEWIRE_PRIORITIES": "0,4"}, "FRAMEWIRE_PRIORITIES must be a list of 0, 1, 2, 3, not '0,4'"),
+        (KEYS | {"FRAMEWIRE_OVERFLOW_AFTER": "-1"}, "FRAMEWIRE_OVERFLOW_AFTER must be at least 0, not -1"),
         (KEYS | {"FRAMEWIRE_WORKER": "a b"}, "FRAMEWIRE_WORKER must be 1 to 100 letters"),
         (KEYS | {"FRAMEWIRE_TRITON_SHARED_MEMORY": "perhaps"}, "FRAMEWIRE_TRITON_SHARED_MEMORY must be yes or no"),
         (KEYS | {"FRAMEWIRE_LOG_STYLE": "xml"}, "FRAMEWIRE_LOG_STYLE must be text or json, not 'xml'"),
@@ -58,6 +60,18 @@ def test_settings_come_from_the_variables() -> None:
     )
     assert (settings.worker.lanes, settings.worker.name, settings.worker.slots) == ((LANE_CPU,), "box-1", 5)
     assert settings.worker.inference.shared_memory
+
+
+def test_a_worker_takes_every_priority_and_does_not_wait_for_a_backlog_unless_told() -> None:
+    settings = read_settings(KEYS).worker
+    assert (settings.priorities, settings.overflow_after) == ((0, 1, 2, 3), None)
+    settings = read_settings(KEYS | {"FRAMEWIRE_PRIORITIES": "3, 1", "FRAMEWIRE_OVERFLOW_AFTER": "0"}).worker
+    assert (settings.priorities, settings.overflow_after) == ((1, 3), 0)
+
+
+def test_the_command_line_goes_before_the_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--overflow-after", "some"], KEYS | {"FRAMEWIRE_OVERFLOW_AFTER": "3"}) == 2
+    assert "must be a whole number, not 'some'" in capsys.readouterr().err
 
 
 def test_a_runner_is_told_nothing_that_opens_a_door() -> None:

@@ -8,6 +8,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from worker_rig import BICUBIC, SUCCEED, WITHIN, Rig, runs, story
@@ -17,8 +18,17 @@ from framewire.errors import ErrorCode
 from framewire.testing.bus import MemoryBus, MemoryDelivery
 from framewire.testing.storage import MemoryObjectStore
 from framewire.v1.asset_pb2 import ASSET_STATE_READY
-from framewire.v1.job_pb2 import JOB_STATE_CANCELLED, JOB_STATE_FAILED, JOB_STATE_RUNNING, Error, Event, StatusChange
+from framewire.v1.job_pb2 import (
+    JOB_STATE_CANCELLED,
+    JOB_STATE_FAILED,
+    JOB_STATE_QUEUED,
+    JOB_STATE_RUNNING,
+    Error,
+    Event,
+    StatusChange,
+)
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU
+from framewire.work.v1.work_pb2 import JobOrder, WorkerStatus
 
 
 @pytest.fixture
@@ -298,9 +308,9 @@ class Recorded(MemoryBus):
         self.record: list[str] = []
         pull = self.jobs.pull
 
-        async def recorded(lanes: list[int], *, wait: float) -> MemoryDelivery | None:
+        async def recorded(lanes: list[int], **how: Any) -> MemoryDelivery | None:
             self.record.append("pull")
-            delivery = await pull(lanes, wait=wait)  # type: ignore[arg-type]  # passed through
+            delivery = await pull(lanes, **how)  # type: ignore[arg-type]  # passed through
             if delivery is not None:
                 self.record.append("delivered")
                 ack = delivery.ack
@@ -382,6 +392,145 @@ async def test_the_models_served_are_announced(rig: Rig) -> None:
         (status,) = await rig.bus.workers.live()
     assert [model.name for model in status.models] == ["upscale_bicubic_x2"]
     assert (status.worker, status.slots, list(status.lanes)) == ("w1", 3, [LANE_GPU, LANE_CPU])
+
+
+async def test_no_job_of_a_paused_lane_is_taken_until_it_is_resumed(rig: Rig) -> None:
+    await rig.bus.controls.pause(LANE_GPU)
+    async with rig.worker():
+        gpu = await rig.submit(SUCCEED, lane=LANE_GPU)
+        await rig.until_end(await rig.submit(SUCCEED, lane=LANE_CPU))
+        assert story([await rig.bus.events.last(gpu.job_id)]) == ["QUEUED 0"]
+        await rig.bus.controls.resume(LANE_GPU)
+        assert story(await rig.until_end(gpu))[-1] == "SUCCEEDED 1"
+
+
+async def test_a_lane_that_is_paused_keeps_what_runs_and_takes_nothing_within_two_seconds(rig: Rig) -> None:
+    gate = rig.gate()
+    async with rig.worker():
+        running = await rig.submit([["say", "on"], gate.action(), *SUCCEED])
+        await rig.until_said(running)
+        await rig.bus.controls.pause(LANE_GPU)
+        later = await rig.submit(SUCCEED)
+        await gate.open()
+        assert story(await rig.until_end(running))[-1] == "SUCCEEDED 1"
+        assert story([await rig.bus.events.last(later.job_id)]) == ["QUEUED 0"]
+
+
+async def until_announced(rig: Rig, *, draining: bool) -> None:
+    """The only worker says of itself that it drains, or does not."""
+    announced, announce = asyncio.Event(), rig.bus.workers.announce
+
+    async def announcing(status: WorkerStatus) -> None:
+        await announce(status)
+        if status.draining == draining:
+            announced.set()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rig.bus.workers, "announce", announcing)
+        async with asyncio.timeout(WITHIN):
+            await announced.wait()
+
+
+async def test_a_draining_worker_finishes_what_runs_takes_nothing_new_and_says_so(rig: Rig) -> None:
+    gate = rig.gate()
+    async with rig.worker():
+        running = await rig.submit([["say", "on"], gate.action(), *SUCCEED])
+        await rig.until_said(running)
+        await rig.bus.controls.drain("w1")
+        await until_announced(rig, draining=True)
+        later = await rig.submit(SUCCEED)
+        async with rig.worker(name="w2", lanes=(LANE_CPU,)):
+            await rig.until_end(await rig.submit(SUCCEED, lane=LANE_CPU))
+        await gate.open()
+        assert story(await rig.until_end(running))[-1] == "SUCCEEDED 1"
+        assert story([await rig.bus.events.last(later.job_id)]) == ["QUEUED 0"]
+        await rig.bus.controls.undrain("w1")
+        assert story(await rig.until_end(later))[-1] == "SUCCEEDED 1"
+        await until_announced(rig, draining=False)
+
+
+async def test_a_worker_that_was_drained_before_it_came_takes_nothing(rig: Rig) -> None:
+    await rig.bus.controls.drain("w1")
+    order = await rig.submit(SUCCEED)
+    async with rig.worker():
+        await until_announced(rig, draining=True)
+    assert story([await rig.bus.events.last(order.job_id)]) == ["QUEUED 0"]
+
+
+async def test_a_rented_worker_takes_jobs_only_while_more_wait_and_the_job_says_why_it_ran_there(rig: Rig) -> None:
+    orders = [await rig.submit(SUCCEED) for _ in range(5)]
+    async with rig.worker(overflow_after=3, slots=1):
+        first = await rig.until_end(orders[0])
+        second = await rig.until_end(orders[1])
+        async with rig.worker(name="own"):
+            rest = [await rig.until_end(order) for order in orders[2:]]
+        (status,) = await rig.bus.workers.live()
+        assert (status.HasField("overflow_after"), status.overflow_after) == (True, 3)
+    running = [event.status for events in (first, second, *rest) for event in events if event.status.placement]
+    assert [(status.worker, status.placement) for status in running] == [
+        ("w1", "overflow: 5 waited, more than 3"),
+        ("w1", "overflow: 4 waited, more than 3"),
+        *[("own", "own")] * 3,
+    ]
+
+
+async def test_a_worker_takes_only_the_priorities_it_may(rig: Rig) -> None:
+    async with rig.worker(priorities=(2, 3)):
+        mine = await rig.order(SUCCEED)
+        mine.priority = 3
+        others = await rig.submit(SUCCEED)
+        await rig.bus.jobs.publish(mine)
+        await rig.until_end(mine)
+        (status,) = await rig.bus.workers.live()
+    assert list(status.priorities) == [2, 3]
+    assert story([await rig.bus.events.last(others.job_id)]) == ["QUEUED 0"]
+
+
+async def test_the_order_of_before_a_retry_by_hand_is_forgotten_and_the_retry_runs(rig: Rig, bus: MemoryBus) -> None:
+    order = await rig.submit(SUCCEED, max_attempts=2)
+    await rig.say(order, attempt=2, status=StatusChange(state=JOB_STATE_FAILED))
+    await rig.say(order, attempt=2, status=StatusChange(state=JOB_STATE_QUEUED))
+    async with rig.worker(slots=1):
+        await rig.until_next_job()
+        assert story([await bus.events.last(order.job_id)]) == ["QUEUED 2"]
+        order.max_attempts = 4
+        await bus.jobs.publish(order)
+        events = await rig.until_end(order)
+    assert story(events) == ["QUEUED 0", "FAILED 2", "QUEUED 2", "RUNNING 3", "SUCCEEDED 3"]
+    assert await bus.dead_letters.list() == []
+    assert await queue_is_empty(rig)
+
+
+async def test_an_old_order_does_not_disturb_the_attempt_a_retry_by_hand_has_begun(rig: Rig, bus: MemoryBus) -> None:
+    order = await rig.submit(SUCCEED, max_attempts=2)
+    await rig.say(order, attempt=3, status=StatusChange(state=JOB_STATE_RUNNING, worker="other"))
+    async with rig.worker(slots=1):
+        await rig.until_next_job()
+    assert story([await bus.events.last(order.job_id)]) == ["RUNNING 3"]
+    assert await queue_is_empty(rig)
+
+
+async def test_a_retry_that_comes_before_the_failure_is_settled_waits_for_its_end(tmp_path: Path) -> None:
+    bus, store = MemoryBus(ack_wait=60.0), MemoryObjectStore()
+    rig = Rig(bus, store, tmp_path)
+    retried = asyncio.Event()
+    bury = bus.dead_letters.bury
+
+    async def retry_first(order: JobOrder, *rest: Any) -> None:
+        await rig.say(order, attempt=1, status=StatusChange(state=JOB_STATE_QUEUED))
+        again = JobOrder.FromString(order.SerializeToString())
+        again.max_attempts = 3
+        await bus.jobs.publish(again)
+        retried.set()
+        await bury(order, *rest)
+
+    bus.dead_letters.bury = retry_first  # type: ignore[method-assign]  # to be quicker than the worker
+    async with rig.worker():
+        order = await rig.submit({"1": [["fail_for_now", "INFERENCE_FAILED"]], "2": SUCCEED}, max_attempts=1)
+        async with asyncio.timeout(WITHIN):
+            await retried.wait()
+        events = await rig.until_end(order)
+    assert story(events) == ["QUEUED 0", "RUNNING 1", "FAILED 1", "QUEUED 1", "RUNNING 2", "SUCCEEDED 2"]
 
 
 class Frozen(MemoryBus):
