@@ -1,4 +1,7 @@
-"""Dead letters on JetStream: the order is the message, why and how it came here are its headers."""
+"""Dead letters on JetStream: the order is the message, why and how it came here are its headers.
+
+Beside them lie the servers' own advisories about orders, which the stream captures without anybody's help.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _LONGEST_LINE = 500
 
 
 class NatsDeadLetters:
-    """One message per job: the stream keeps the newest of each subject."""
+    """One message per job: a new one clears away those before it."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -34,20 +37,23 @@ class NatsDeadLetters:
         """Add or replace the letter of an order that perhaps nobody can read."""
         lines = [line[:_LONGEST_LINE] for line in history[-_LONGEST_HISTORY:]]
         headers = {_REASON: " ".join(reason.split())[:_LONGEST_LINE], _HISTORY: json.dumps(lines)}
+        subject = streams.dead_subject(job_id)
         with unavailable_as_typed():
-            await self._connection.js.publish(streams.dead_subject(job_id), payload, headers=headers)
+            await self._connection.js.publish(subject, payload, headers=headers)
+            await self._connection.js.purge_stream(streams.DEAD, subject=subject, keep=1)
 
     async def list(self, *, after: int = 0, limit: int = 100) -> Sequence[DeadLetter]:
         """Letters above `after`, oldest first."""
-        request = {"seq": after + 1, "next_by_subj": streams.dead_subject("*"), "batch": limit}
-        return [_letter(message) async for message in self._connection.direct_batch(streams.DEAD, request)]
+        request = {"seq": after + 1, "next_by_subj": ">", "batch": limit}
+        messages = [message async for message in self._connection.direct_batch(streams.DEAD, request)]
+        return [await self._letter(message) for message in messages]
 
     async def get(self, number: int) -> DeadLetter | None:
         """One letter."""
         if number < 1:
             return None
         message = await self._connection.direct_get(streams.DEAD, {"seq": number})
-        return None if message is None else _letter(message)
+        return None if message is None else await self._letter(message)
 
     async def drop(self, number: int) -> None:
         """Remove a letter."""
@@ -58,6 +64,24 @@ class NatsDeadLetters:
                 await self._connection.js.delete_msg(streams.DEAD, number)
             except NotFoundError:
                 return
+
+    async def _letter(self, message: Msg) -> DeadLetter:
+        subject = (message.headers or {})["Nats-Subject"]
+        return await self._advisory(message) if subject.startswith(streams.ADVISORIES) else _letter(message)
+
+    async def _advisory(self, message: Msg) -> DeadLetter:
+        """The advisory names the order by its number; it may be gone by now."""
+        facts = json.loads(message.data)
+        stored = await self._connection.direct_get(streams.JOBS, {"seq": facts["stream_seq"]})
+        kind = (message.headers or {})["Nats-Subject"].removeprefix(f"{streams.ADVISORIES}.").split(".")[0]
+        return DeadLetter(
+            number=number_of(message),
+            job_id="" if stored is None else streams.job_id_of((stored.headers or {})["Nats-Subject"]),
+            reason=f"{kind}: consumer {facts['consumer']} handed it out {facts.get('deliveries', 0)} times",
+            time=time_of(message),
+            order=None if stored is None else _order(stored.data),
+            payload=message.data if stored is None else stored.data,
+        )
 
 
 def _letter(message: Msg) -> DeadLetter:

@@ -203,6 +203,7 @@ class DeadLetter:
     number: int
     """Its place in the dead-letter stream."""
     job_id: str
+    """Empty when it cannot be told."""
     reason: str
     """One line; starts with an error code when the job failed with one."""
     time: datetime

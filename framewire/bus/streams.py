@@ -8,6 +8,7 @@ EVENTS  events.<job id>                   the log; republished to live.events.<j
                                           number of the event and of the one before it: watchers of the live
                                           subject see every gap and fill it from the log
 DEAD    dead.<job id>                     orders that will not be done, with the reason; the newest per job
+        $JS.EVENT.ADVISORY...             what the servers themselves say of orders that nobody gets any more
 KV      CANCELLATIONS, WORKERS            boards: jobs to be cancelled, workers that live
         CONTROLS lane.<lane>, worker.<name>   paused lanes, draining workers; the value is the name
         BACKLOG <lane>                    how many jobs the gateway holds back
@@ -52,6 +53,10 @@ EVENTS_AGE = 8 * 86_400.0
 DEAD_AGE = 30 * 86_400.0
 WORKER_AGE = 10.0
 """Seconds a worker's announcement holds."""
+
+ADVISORIES = "$JS.EVENT.ADVISORY.CONSUMER"
+ADVISORY_KINDS = ("MAX_DELIVERIES", "MSG_TERMINATED")
+"""An order was handed out too often, or somebody ended it by hand: neither is Framewire's doing."""
 
 PULL_GROUP = "workers"
 """The priority group of all pulls: one that names a least number of pending jobs is served only while so many wait."""
@@ -168,9 +173,8 @@ def _streams(settings: StreamSettings) -> list[StreamConfig]:
         ),
         StreamConfig(
             name=DEAD,
-            subjects=["dead.*"],
+            subjects=["dead.*", *(f"{ADVISORIES}.{kind}.{JOBS}.*" for kind in ADVISORY_KINDS)],
             max_age=DEAD_AGE,
-            max_msgs_per_subject=1,
             allow_direct=True,
             num_replicas=settings.replicas,
         ),

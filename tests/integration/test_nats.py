@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+from collections.abc import Sequence
 from contextlib import aclosing
 
+import nats.errors
 import pytest
 from servers import NatsServer
 
-from framewire.bus import streams
+from framewire.bus import DeadLetter, streams
 from framewire.bus.nats import NatsBus, NatsSettings
 from framewire.errors import ErrorCode, Unavailable
 from framewire.jobs.ids import new_job_id
@@ -70,6 +74,42 @@ async def test_an_order_that_cannot_be_read_is_buried_and_does_not_block_the_lan
     (letter,) = await nats_bus.dead_letters.list()
     assert (letter.job_id, letter.order, letter.payload) == ("job_broken", None, b"\xff not a message")
     assert letter.reason == "the order cannot be read"
+
+
+async def test_an_order_that_was_terminated_by_hand_leaves_the_servers_word_in_the_dead_letters(
+    nats_bus: NatsBus,
+) -> None:
+    await nats_bus.jobs.publish(JobOrder(job_id=new_job_id(), lane=LANE_GPU, priority=2))
+    delivery = await nats_bus.jobs.pull([LANE_GPU], wait=5)
+    assert delivery is not None
+    await delivery._message.term()
+    (letter,) = await first_letters(nats_bus)
+    assert letter.reason == "MSG_TERMINATED: consumer gpu-2 handed it out 1 times"
+    assert (letter.job_id, letter.order) == ("", None)
+    assert await nats_bus.jobs.pull([LANE_GPU], wait=0) is None
+
+
+async def test_an_order_a_consumer_hands_out_no_more_is_in_the_dead_letters(nats_bus: NatsBus) -> None:
+    config = {"durable_name": "gpu-0", "name": "gpu-0", "filter_subject": "jobs.gpu.0.>", "ack_policy": "explicit"}
+    config |= {"max_deliver": 1, "ack_wait": 10**9, "priority_groups": ["workers"], "priority_policy": "overflow"}
+    request = json.dumps({"stream_name": "JOBS", "config": config}).encode()
+    await nats_bus._connection.client.request("$JS.API.CONSUMER.CREATE.JOBS.gpu-0", request)
+    sent = JobOrder(job_id=new_job_id(), lane=LANE_GPU, priority=0)
+    await nats_bus.jobs.publish(sent)
+    assert await nats_bus.jobs.pull([LANE_GPU], wait=5) is not None
+    (letter,) = await first_letters(nats_bus)
+    assert letter.reason == "MAX_DELIVERIES: consumer gpu-0 handed it out 1 times"
+    assert (letter.job_id, letter.order) == (sent.job_id, sent)
+
+
+async def first_letters(bus: NatsBus) -> Sequence[DeadLetter]:
+    """The letters once there are some: the server writes its advisories in its own time."""
+    stored = await bus._connection.client.subscribe("$JS.EVENT.ADVISORY.CONSUMER.>")
+    async with asyncio.timeout(10):
+        while not (letters := await bus.dead_letters.list()):
+            with contextlib.suppress(nats.errors.TimeoutError):
+                await stored.next_msg(timeout=0.2)
+    return letters
 
 
 async def test_without_a_server_connecting_fails_with_a_typed_error() -> None:
