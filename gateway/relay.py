@@ -96,6 +96,8 @@ class Relay:
     async def _append(self, event: Event) -> None:
         last = await self._bus.events.last(event.job_id)
         while may_follow(last, event):
+            if last is not None:  # the gateway begins no attempt and takes none back
+                event.attempt = max(event.attempt, last.attempt)
             try:
                 await self._bus.events.append(event, after=last.number if last else 0)
             except EventConflict as conflict:

@@ -194,6 +194,8 @@ async def test_a_job_between_two_attempts_is_cancelled_by_the_gateway(s):
     await s.relay.round()
     assert (await s.log(job))[-1] == JOB_STATE_CANCELLED
     assert await s.queue() == []
+    last = await s.bus.events.last(job.job_id)
+    assert last.attempt == 1  # what was begun stays begun
 
 
 async def test_a_worker_that_starts_at_the_moment_of_the_cancellation_ends_the_job_itself(s, monkeypatch):
