@@ -12,7 +12,7 @@ from framewire.cli.files import check_output
 from framewire.cli.options import connection_options
 from framewire.cli.running import run_async
 from framewire.cli.screen import Screen, as_record
-from framewire.cli.words import clock, fidelity_words, job_steps, job_took, progress_words, size
+from framewire.cli.words import clock, fidelity_words, job_steps, job_took, progress_words, queue_words, size
 from framewire.errors import Conflict, ErrorCode
 from framewire.jobs.states import state_name
 from framewire.v1.job_pb2 import Job
@@ -56,8 +56,9 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("state", state_name(job.state) + (" (cancellation asked for)" if job.cancel_requested else "")),
         ("steps", job_steps(job)),
         ("input", " ".join(job.input_asset_ids)),
-        ("attempt", str(job.attempt or "")),
-        ("worker", job.worker),
+        ("queue", queue_words(job)),
+        ("attempt", f"{job.attempt} of {job.max_attempts}" if job.attempt else ""),
+        ("worker", job.worker + (f" ({job.placement})" if job.placement else "")),
         ("progress", progress_words(job.progress) if job.HasField("progress") else ""),
         ("created", clock(job.create_time)),
         ("took", job_took(job)),

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from datetime import datetime
+from typing import Any
 
 import click
 from rich.table import Table
 from rich.text import Text
 
 from framewire.cli.connect import connect
-from framewire.cli.options import connection_options
+from framewire.cli.moments import MOMENT
+from framewire.cli.options import Connection, connected
 from framewire.cli.running import run_async
 from framewire.cli.screen import Screen, as_record
-from framewire.cli.words import STYLES, clock, job_steps, job_took
+from framewire.cli.words import STYLES, clock, job_steps, job_took, queue_words
 from framewire.jobs.states import state_name
 from framewire.v1.job_pb2 import JOB_STATE_UNSPECIFIED, Job, JobState
 
@@ -22,16 +24,29 @@ _STATES = [name.removeprefix("JOB_STATE_").lower() for name, number in JobState.
 @click.command("list")
 @click.option("--state", type=click.Choice(_STATES, case_sensitive=False), help="Only jobs in this state.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="At most this many.")
-@connection_options
-def command(state: str | None, limit: int, server: str | None, data: Path | None, as_json: bool) -> None:
-    """List jobs, newest first."""
-    run_async(_list(state, limit, server, data, Screen(as_json=as_json)))
+@click.option("--since", type=MOMENT, help="Only jobs created at this time or later.")
+@click.option("--until", type=MOMENT, help="Only jobs created before this time.")
+@connected
+def command(
+    connection: Connection, state: str | None, limit: int, since: datetime | None, until: datetime | None
+) -> None:
+    """List jobs, newest first. Jobs that wait show where they stand in the queue.
 
+    A time is a date, a date and a time (UTC), or how long ago: 30m, 12h, 7d.
 
-async def _list(state: str | None, limit: int, server: str | None, data: Path | None, screen: Screen) -> None:
+    \b
+    Examples:
+      framewire list --state failed --since 7d
+      framewire list --since 2026-11-01 --until 2026-11-02T12:00
+    """
     wanted = JobState.Value(f"JOB_STATE_{state.upper()}") if state else JOB_STATE_UNSPECIFIED
-    async with await connect(server, data) as client:
-        jobs = await client.list_jobs(limit=limit, state=wanted)
+    run_async(_list(connection, limit=limit, state=wanted, created_after=since, created_before=until))
+
+
+async def _list(connection: Connection, **wanted: Any) -> None:
+    screen = Screen(as_json=connection.as_json)
+    async with await connect(connection.server, connection.data) as client:
+        jobs = await client.list_jobs(**wanted)
     for job in jobs:
         screen.record({"job": as_record(job)})
     screen.words(_table(jobs) if jobs else "no jobs")
@@ -39,10 +54,12 @@ async def _list(state: str | None, limit: int, server: str | None, data: Path | 
 
 def _table(jobs: list[Job]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in ("job", "state", "steps", "created", "took"):
+    for heading in ("job", "state", "steps", "created", "took", "queue"):
         table.add_column(heading, no_wrap=True, overflow="ignore")
     for job in jobs:
         state = state_name(job.state)
         style = STYLES.get(state, "")
-        table.add_row(job.job_id, Text(state, style), job_steps(job), clock(job.create_time), job_took(job))
+        table.add_row(
+            job.job_id, Text(state, style), job_steps(job), clock(job.create_time), job_took(job), queue_words(job)
+        )
     return table

@@ -23,7 +23,12 @@ COMMANDS = {
     "get": ("framewire.cli.get", "Show one job; download its result."),
     "list": ("framewire.cli.list", "List jobs, newest first."),
     "cancel": ("framewire.cli.cancel", "Ask for a job to stop."),
+    "retry": ("framewire.cli.retry", "Queue a failed job again."),
     "steps": ("framewire.cli.steps", "List the steps a job can be made of."),
+    "lanes": ("framewire.cli.lanes", "Show what waits and runs; pause and resume a lane."),
+    "workers": ("framewire.cli.workers", "Show the workers; drain and resume one."),
+    "dead": ("framewire.cli.dead", "Orders that will never be done: show, redrive, drop."),
+    "autoscale": ("framewire.cli.autoscale", "Rent workers while a backlog is long, by commands of your own."),
     "doctor": ("framewire.cli.doctor", "Check this machine and say what is missing."),
 }
 

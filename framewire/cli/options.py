@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,6 +51,36 @@ def server_option(command: _Command) -> _Command:
 def connection_options(command: _Command) -> _Command:
     """`--server`, `--data` and `--json`."""
     return server_option(data_option(json_option(command)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """Which gateway, and how to answer."""
+
+    server: str | None = None
+    data: Path | None = None
+    as_json: bool = False
+
+
+def connected(function: Callable[..., None]) -> Callable[..., None]:
+    """`--server`, `--data` and `--json` as the first argument; what a group was given holds for its commands too."""
+
+    def wrapper(
+        context: click.Context, /, server: str | None, data: Path | None, as_json: bool, **arguments: object
+    ) -> None:
+        outer = context.obj if isinstance(context.obj, Connection) else Connection()
+        context.obj = Connection(
+            server=server or outer.server, data=data or outer.data, as_json=as_json or outer.as_json
+        )
+        function(context.obj, **arguments)
+
+    functools.update_wrapper(wrapper, function)
+    return connection_options(click.pass_context(wrapper))
+
+
+def is_alone() -> bool:
+    """Whether a group was called without one of its commands."""
+    return click.get_current_context().invoked_subcommand is None
 
 
 def step_option(command: _Command) -> _Command:

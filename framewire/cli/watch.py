@@ -10,9 +10,9 @@ from framewire.cli.connect import connect
 from framewire.cli.options import connection_options
 from framewire.cli.running import run_async
 from framewire.cli.screen import Screen, as_record
-from framewire.cli.words import event_line
+from framewire.cli.words import event_line, queue_words
+from framewire.client import Client
 from framewire.client.run import raise_unless_succeeded
-from framewire.jobs.states import ends_job
 
 
 @click.command("watch")
@@ -34,7 +34,16 @@ def command(job_id: str, after: int, server: str | None, data: Path | None, as_j
 
 async def _watch(job_id: str, after: int, server: str | None, data: Path | None, screen: Screen) -> None:
     async with await connect(server, data) as client:
-        async for event in client.watch(job_id, after=after):
-            screen.show(event_line(event), {"event": as_record(event)})
-            if ends_job(event):
-                raise_unless_succeeded(event)
+        await _show_queue(client, job_id, screen)
+        last = None
+        async for last in client.watch(job_id, after=after):
+            screen.show(event_line(last), {"event": as_record(last)})
+    if last is not None:
+        raise_unless_succeeded(last)
+
+
+async def _show_queue(client: Client, job_id: str, screen: Screen) -> None:
+    """Where the job stands while it waits; people only, the stream says nothing of it."""
+    words = queue_words(await client.get_job(job_id))
+    if words:
+        screen.words(words)

@@ -8,6 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from framewire.jobs.states import state_name
 from framewire.steps.parse import format_step
 from framewire.v1.job_pb2 import Event, FidelityReport, Job, Progress, StatusChange
+from framewire.v1.step_pb2 import Lane
 
 STYLES = {"SUCCEEDED": "green", "FAILED": "red", "CANCELLED": "yellow", "RUNNING": "cyan"}
 
@@ -45,6 +46,8 @@ def _event_words(event: Event) -> str:
 def status_words(status: StatusChange, attempt: int) -> str:
     """`RUNNING (attempt 2, worker local)`."""
     facts = [f"attempt {attempt}" if attempt > 1 else "", f"worker {status.worker}" if status.worker else ""]
+    if status.placement.startswith("overflow"):
+        facts.append(status.placement)
     known = ", ".join(fact for fact in facts if fact)
     why = status.error.message or status.message
     code = f" {status.error.code}" if status.error.code else ""
@@ -80,6 +83,39 @@ def fidelity_words(report: FidelityReport) -> str:
 def job_steps(job: Job) -> str:
     """The steps as they are written on the command line."""
     return " ".join(format_step(step) for step in job.steps)
+
+
+def queue_words(job: Job) -> str:
+    """Where a job that waits stands: `3rd in the queue, starts in about 2 min`; empty for any other."""
+    if not job.queue_position:
+        return ""
+    words = f"{ordinal(job.queue_position)} in the queue"
+    if job.HasField("queue_eta"):
+        words += f", starts in about {span(seconds(job.queue_eta))}"
+    return words
+
+
+def retried_words(job: Job) -> str:
+    """What became of a job that was asked for again: `job_... is QUEUED, attempt 3 of 4 is next`."""
+    return f"{job.job_id} is {state_name(job.state)}, attempt {job.attempt + 1} of {job.max_attempts} is next"
+
+
+def lane_name(lane: Lane.ValueType) -> str:
+    """`gpu`, as it is written on the command line."""
+    return Lane.Name(lane).removeprefix("LANE_").lower()
+
+
+def ordinal(number: int) -> str:
+    """`1st`, `2nd`, `3rd`, `11th`."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def span(time: float) -> str:
+    """Seconds in the unit people would use: `12 s`, `3 min`, `2.5 h`."""
+    if time < 100:
+        return f"{time:.0f} s"
+    return f"{time / 60:.0f} min" if time < 5400 else f"{time / 3600:.1f} h"
 
 
 def job_took(job: Job) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
@@ -13,6 +14,7 @@ from typing import TypeVar
 import grpc
 
 from framewire.client.errors import typed_errors
+from framewire.client.operations import Operations
 from framewire.client.transfer import Advance, get_file, nobody, put_file, sha256_of
 from framewire.client.watch import Patience, watch
 from framewire.errors import ErrorCode, FramewireError, InvalidRequest, LocalError, Unavailable
@@ -55,6 +57,7 @@ class Client:
         self._assets = asset_pb2_grpc.AssetServiceStub(self._channel)
         self._jobs = job_pb2_grpc.JobServiceStub(self._channel)
         self._steps = step_pb2_grpc.StepServiceStub(self._channel)
+        self.operations = Operations(self._channel, server, self._settings.call_timeout)
 
     async def __aenter__(self) -> Client:
         return self
@@ -131,16 +134,27 @@ class Client:
             await asyncio.sleep(self._settings.patience.first / 4)
         return job
 
-    async def list_jobs(self, *, limit: int = 50, state: JobState.ValueType = JOB_STATE_UNSPECIFIED) -> list[Job]:
-        """The newest jobs, `limit` at most."""
+    async def list_jobs(
+        self,
+        *,
+        limit: int = 50,
+        state: JobState.ValueType = JOB_STATE_UNSPECIFIED,
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> list[Job]:
+        """The newest jobs, `limit` at most; of one state, created in a span of (aware) time, when asked for."""
         jobs: list[Job] = []
-        token = ""
+        request = job_pb2.ListJobsRequest(state=state)
+        if created_after is not None:
+            request.created_after.FromDatetime(created_after)
+        if created_before is not None:
+            request.created_before.FromDatetime(created_before)
         while len(jobs) < limit:
-            request = job_pb2.ListJobsRequest(page_size=min(200, limit - len(jobs)), page_token=token, state=state)
+            request.page_size = min(200, limit - len(jobs))
             page = await self._call(self._jobs.ListJobs(request, timeout=self._settings.call_timeout))
             jobs += page.jobs
-            token = page.next_page_token
-            if not token:
+            request.page_token = page.next_page_token
+            if not request.page_token:
                 break
         return jobs[:limit]
 
@@ -148,6 +162,11 @@ class Client:
         """Ask for a job to stop. A job that has ended stays as it ended."""
         request = job_pb2.CancelJobRequest(job_id=job_id)
         return await self._call(self._jobs.CancelJob(request, timeout=self._settings.call_timeout))
+
+    async def retry_job(self, job_id: str) -> Job:
+        """Queue a FAILED job again."""
+        request = job_pb2.RetryJobRequest(job_id=job_id)
+        return await self._call(self._jobs.RetryJob(request, timeout=self._settings.call_timeout))
 
     async def steps(self) -> Sequence[StepInfo]:
         """The catalogue."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from framewire.errors import ErrorCode, FramewireError
-from framewire.jobs.states import ends_job
+from framewire.jobs.states import ends_job, ends_job_for_good
 from framewire.v1.job_pb2 import Event
 
 
@@ -36,22 +36,24 @@ class Patience:
 
 
 async def watch(stream: Stream, after: int, patience: Patience) -> AsyncIterator[Event]:
-    """The events after number `after`, until the one that ends the job.
+    """The events after number `after`, until the one that ends the job; a failed job that was retried goes on.
 
     Raises what the stream raised: at once when trying again cannot help, after `patience.total` seconds
     without an answer otherwise.
     """
     delay, answered = patience.first, time.monotonic()
     while True:
+        failed = False
         try:
             async with aclosing(_events(stream, after)) as events:
                 async for event in events:
                     delay, answered = patience.first, time.monotonic()
                     after = event.number
                     yield event
-                    if ends_job(event):
+                    if ends_job_for_good(event):
                         return
-            if await stream.ended(after):
+                    failed = ends_job(event)
+            if failed or await stream.ended(after):
                 return
             answered = time.monotonic()
         except FramewireError as error:

@@ -20,7 +20,15 @@ from framewire.errors import (
     Unavailable,
     Violation,
 )
-from framewire.v1.job_pb2 import JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, Error, Event, StatusChange
+from framewire.v1.job_pb2 import (
+    JOB_STATE_FAILED,
+    JOB_STATE_QUEUED,
+    JOB_STATE_RUNNING,
+    JOB_STATE_SUCCEEDED,
+    Error,
+    Event,
+    StatusChange,
+)
 
 if TYPE_CHECKING:
     from conftest import Gateway, Store
@@ -160,6 +168,20 @@ async def test_a_watch_that_breaks_goes_on_after_the_last_event(client: Client, 
     gateway.break_after = 1
     assert [event.number async for event in client.watch("job_1", after=3)] == [5, 9, 11]
     assert gateway.watched_after == [3, 5, 9]
+
+
+async def test_a_watch_goes_on_after_a_failure_that_was_retried(client: Client, gateway: Gateway) -> None:
+    failed, queued = StatusChange(state=JOB_STATE_FAILED), StatusChange(state=JOB_STATE_QUEUED)
+    gateway.events = [Event(number=3, status=failed), Event(number=4, status=queued), *numbered(6, 9)]
+    assert [event.number async for event in client.watch("job_1")] == [3, 4, 6, 9]
+
+
+async def test_a_watch_of_a_failed_job_ends_with_the_stream_before_the_failure_is_recorded(
+    client: Client, gateway: Gateway
+) -> None:
+    gateway.events = [Event(number=3, status=StatusChange(state=JOB_STATE_FAILED))]
+    gateway.job.state = JOB_STATE_RUNNING
+    assert [event.number async for event in client.watch("job_1")] == [3]
 
 
 async def test_a_watch_from_the_end_of_a_job_that_has_ended_ends(client: Client, gateway: Gateway) -> None:
