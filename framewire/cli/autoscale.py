@@ -28,6 +28,7 @@ from framewire.stack.settings import default_data_folder
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU, Lane
 
 _LANES: Mapping[str, Lane.ValueType] = {"gpu": LANE_GPU, "cpu": LANE_CPU}
+_STDERR = 2
 _COMMAND_LIMIT = 900.0
 """Seconds a command may take to rent workers or give them back."""
 
@@ -63,7 +64,9 @@ class Commands:
     show_default=True,
     help="Rent again when no rented worker has appeared for so long.",
 )
-@click.option("--every", metavar="SECONDS", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Look.")
+@click.option(
+    "--every", metavar="SECONDS", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Look so often."
+)
 @click.option(
     "--nats",
     metavar="URL",
@@ -184,7 +187,7 @@ async def _local_nats(data: Path | None) -> str:
 async def _shell(text: str, facts: Mapping[str, str]) -> int:
     """Run a command in a session of its own and return its exit code. What it prints goes to stderr."""
     process = await asyncio.create_subprocess_shell(
-        text, env={**os.environ, **facts}, stdin=asyncio.subprocess.DEVNULL, stdout=sys.stderr, start_new_session=True
+        text, env={**os.environ, **facts}, stdin=asyncio.subprocess.DEVNULL, stdout=_STDERR, start_new_session=True
     )
     try:
         async with asyncio.timeout(_COMMAND_LIMIT):
