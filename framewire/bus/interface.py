@@ -77,7 +77,10 @@ class JobQueue(Protocol):
         """
 
     async def remove(self, order: JobOrder) -> None:
-        """Take a job out of the queue, all its orders. A worker that holds it already is not told."""
+        """Take an order out of the queue. A worker that holds it already is not told.
+
+        The order of a retry, which has other `max_attempts`, stays: removing may come late.
+        """
 
     async def announce_held_back(self, lane: Lane.ValueType, count: int) -> None:
         """Say how many more of the lane's jobs wait outside the queue, for those who decide by the backlog."""

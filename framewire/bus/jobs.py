@@ -104,9 +104,9 @@ class NatsJobQueue:
                     await self._hint.wait()
 
     async def remove(self, order: JobOrder) -> None:
-        """Take a job out of the queue."""
+        """Take an order out of the queue."""
         with unavailable_as_typed():
-            await self._connection.js.purge_stream(streams.JOBS, subject=streams.orders_of(order.job_id))
+            await self._connection.js.purge_stream(streams.JOBS, subject=streams.job_subject(order))
 
     async def announce_held_back(self, lane: Lane.ValueType, count: int) -> None:
         """Say how many more wait outside."""

@@ -84,11 +84,6 @@ def priority_subject(lane: Lane.ValueType, priority: int) -> str:
     return f"jobs.{LANES[lane]}.{priority}.>"
 
 
-def orders_of(job_id: str) -> str:
-    """All orders of a job, in any lane."""
-    return f"jobs.*.*.{job_id}.*"
-
-
 def job_id_of(subject: str) -> str:
     """The job id in an order's subject."""
     return subject.split(".")[3]

@@ -135,8 +135,8 @@ class MemoryJobQueue:
             await self.changed.wait(min(soonest, deadline) - now)
 
     async def remove(self, order: JobOrder) -> None:
-        """Take a job out."""
-        for entry in [entry for entry in self._entries if entry.order.job_id == order.job_id]:
+        """Take an order out."""
+        for entry in [entry for entry in self._entries if _identity(entry.order) == _identity(order)]:
             self.discard(entry)
 
     async def announce_held_back(self, lane: Lane.ValueType, count: int) -> None:

@@ -254,6 +254,17 @@ async def test_a_removed_job_is_never_delivered(bus: Bus) -> None:
     assert delivery.order.job_id == kept.job_id
 
 
+async def test_a_removal_that_comes_late_leaves_the_order_of_a_retry_in_the_queue(bus: Bus) -> None:
+    failed = order()
+    retried = JobOrder.FromString(failed.SerializeToString())
+    retried.max_attempts = failed.max_attempts + 2
+    await bus.jobs.publish(retried)
+    await bus.jobs.remove(failed)
+    delivery = await bus.jobs.pull([LANE_GPU], wait=1)
+    assert delivery is not None
+    assert delivery.order == retried
+
+
 # the log
 
 
