@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -227,6 +228,46 @@ async def test_a_second_sigterm_ends_the_process_at_once(station: Station, own_n
         await process.stderr.read()
 
 
+def _one_ends(pids: list[int]) -> bool:
+    """Wait for the first of these processes to end; False if none does."""
+    with contextlib.ExitStack() as stack:
+        poll = select.poll()
+        for pid in pids:
+            descriptor = os.pidfd_open(pid)
+            stack.callback(os.close, descriptor)
+            poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(WITHIN * 1000))
+
+
 def _children(pid: int) -> list[int]:
     """Process ids of a process's children."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+async def test_a_worker_that_was_paused_while_another_did_its_job_changes_nothing_when_it_comes_back(
+    station: Station,
+) -> None:
+    async with station.worker("paused") as paused:
+        order = await station.submit(LONG)
+        await station.until_processing(order)
+        runners = _children(paused.pid)
+        family = [*runners, paused.pid]
+        for pid in family:
+            os.kill(pid, signal.SIGSTOP)
+        stopped = time.monotonic()
+        async with station.worker("other") as other:
+            running = await station.rig.until(order, lambda event: event.status.worker == "other")
+            assert running.attempt == 2
+            assert time.monotonic() - stopped < 10.0  # the queue misses a worker after 4 s; the new one has to start
+            events = await station.rig.until_end(order)
+            other.terminate()
+            assert await asyncio.wait_for(other.wait(), 10) == 0
+        for pid in family:
+            os.kill(pid, signal.SIGCONT)
+        assert await asyncio.to_thread(_one_ends, runners)  # it has seen that the job is not its own any more
+        paused.terminate()
+        assert await asyncio.wait_for(paused.wait(), 10) == 0
+    assert story(events) == ["RUNNING 1", "RUNNING 2", "SUCCEEDED 2"]
+    assert await station.rig.bus.events.last(order.job_id) == events[-1]
+    assert await station.rig.results(order) == [station.rig.result_key(order, 2)]
+    assert station.rig.leftovers() == []
