@@ -11,6 +11,7 @@ from framewire.db.database import Database
 from framewire.db.jobs import JobStore
 from framewire.db.migrate import upgrade
 from framewire.db.outbox import Outbox
+from framewire.db.repair import RepairStore
 from framewire.db.waiting import QueueView
 from gateway.addresses import Address
 from gateway.background import Background
@@ -25,6 +26,7 @@ from gateway.handlers.steps import StepHandlers
 from gateway.models import LiveModels
 from gateway.pipeline import Pipeline
 from gateway.readiness import Readiness
+from gateway.reconciler import Reconciler
 from gateway.recorder import Recorder
 from gateway.relay import Relay
 from gateway.release import Releaser
@@ -52,6 +54,7 @@ class Gateway:
             Background("relay", self._relay.round),
             Background("recorder", self._recorder.round),
             Background("releaser", Releaser(jobs, bus.jobs, fleet).round),
+            Background("reconciler", Reconciler(RepairStore(database), jobs, assets, bus).round),
         )
         queue = QueueView(database, fleet.window)
         pipeline = Pipeline(

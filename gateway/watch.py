@@ -46,16 +46,21 @@ class Watcher:
         ended = job.state in TERMINAL
         if after >= job.last_event:
             return None if ended else until(self._stopping, self._events.read(job.job_id, after=after))
-        outputs = [await self._output(job, asset_id) for asset_id in job.output_asset_ids]
+        outputs = await outputs_of(self._assets, job)
         remembered = snapshot(job, outputs)
         follow = None if ended else until(self._stopping, self._events.read(job.job_id, after=job.last_event))
         return _first(remembered, follow)
 
-    async def _output(self, job: Job, asset_id: str) -> Asset:
+
+async def outputs_of(assets: AssetStore, job: Job) -> list[Asset]:
+    """The job's results; of one that was deleted since, what is still known."""
+    outputs = []
+    for asset_id in job.output_asset_ids:
         try:
-            return (await self._assets.get(job.workspace_id, asset_id)).asset
-        except NotFound:  # deleted since
-            return Asset(asset_id=asset_id, workspace_id=job.workspace_id, source_job_id=job.job_id)
+            outputs.append((await assets.get(job.workspace_id, asset_id)).asset)
+        except NotFound:
+            outputs.append(Asset(asset_id=asset_id, workspace_id=job.workspace_id, source_job_id=job.job_id))
+    return outputs
 
 
 def snapshot(job: Job, outputs: list[Asset]) -> Event:

@@ -1,0 +1,130 @@
+"""Database and streams agree again after one of them was restored from behind the other, or lost something.
+
+Usually they agree, and a round costs one look at each job that has an order in the queue: the windows of fairness keep
+these few. The log is the truth where it has something to say; where it has forgotten, the row is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from typing import cast
+
+from framewire.bus.interface import Bus, EventConflict
+from framewire.db.assets import AssetStore
+from framewire.db.jobs import JobStore
+from framewire.db.repair import RepairStore
+from framewire.jobs.states import ends_job
+from framewire.v1.asset_pb2 import Asset
+from framewire.v1.job_pb2 import JOB_STATE_QUEUED, Event, Job, StatusChange
+from framewire.work.v1.work_pb2 import JobOrder
+from gateway.recorder import key_of_result
+from gateway.watch import outputs_of, snapshot
+
+_EVERY = 15.0
+_BATCH = 200
+log = logging.getLogger(__name__)
+
+
+class Reconciler:
+    """One round looks at every unfinished job; the first one also at the ends the log may have forgotten."""
+
+    def __init__(
+        self, repair: RepairStore, jobs: JobStore, assets: AssetStore, bus: Bus, *, every: float = _EVERY
+    ) -> None:
+        self._repair = repair
+        self._jobs = jobs
+        self._assets = assets
+        self._events = bus.events
+        self._queue = bus.jobs
+        self._every = every
+        self._ends_are_known = False
+        self._behind: dict[str, int] = {}
+        """Jobs whose row was behind the log at the last look, and how far the row was."""
+
+    async def round(self) -> None:
+        """Look at everything, then wait until it is worth looking again."""
+        if not self._ends_are_known:
+            await self._restore_ends()
+            self._ends_are_known = True
+        await self._look_at_unfinished()
+        await asyncio.sleep(self._every)
+
+    async def _look_at_unfinished(self) -> None:
+        behind: dict[str, int] = {}
+        after = ""
+        while found := await self._repair.unfinished(after=after, limit=_BATCH):
+            for job, order in found:
+                if await self._look_at(job, order):
+                    behind[job.job_id] = job.last_event
+            after = found[-1][0].job_id
+        self._behind = behind
+
+    async def _look_at(self, job: Job, order: JobOrder) -> bool:
+        """Make row and log agree. Whether the row is behind, which is the recorder's to mend until the next look."""
+        last = await self._events.last(job.job_id)
+        if last is None:
+            log.warning("%s: the log has forgotten it; queued again", job.job_id)
+            await self._repair.begin_anew(job, _queued_again(job))
+        elif last.number == job.last_event and not ends_job(last):
+            await self._queue.publish(order)  # changes nothing unless the queue has lost it
+        elif last.number > job.last_event and self._behind.get(job.job_id) != job.last_event:
+            return True
+        else:
+            log.warning("%s: the row says event %d, the log %d; folded anew", job.job_id, job.last_event, last.number)
+            await self._fold_anew(job, last)
+        return False
+
+    async def _fold_anew(self, job: Job, last: Event) -> None:
+        start = job.last_event if last.number > job.last_event else 0
+        events = []
+        # the Protocol says AsyncIterator: every implementation is a generator, and this one is left before its end
+        async with aclosing(cast("AsyncGenerator[Event, None]", self._events.read(job.job_id, after=start))) as stored:
+            async for event in stored:
+                events.append(event)
+                if event.number >= last.number:
+                    break
+        if start == 0:
+            await self._repair.renumber(job, 0)
+        await self._jobs.fold(events, result_key=key_of_result)
+
+    async def _restore_ends(self) -> None:
+        """Say again how jobs ended whose end the log has lost, newest first, until it knows the next one."""
+        below: int | None = None
+        while jobs := await self._repair.newest_ended(below=below, limit=_BATCH):
+            if not await self._restore(jobs):
+                return
+            below = jobs[-1].last_event
+
+    async def _restore(self, jobs: Sequence[Job]) -> bool:
+        """Whether the log had lost all of them."""
+        for job in jobs:
+            last = await self._events.last(job.job_id)
+            if last is None or last.number >= job.last_event:
+                return False  # nothing, not even an order, is left of a job the log has forgotten wholly
+            log.warning("%s: the log does not know how it ended; told", job.job_id)
+            await self._say_end(job, last)
+        return True
+
+    async def _say_end(self, job: Job, last: Event) -> None:
+        outputs: list[Asset] = await outputs_of(self._assets, job)
+        end = snapshot(job, outputs)
+        end.status.message = "the log came back from a backup"
+        try:
+            number = await self._events.append(end, after=last.number)
+        except EventConflict:
+            return  # a worker was quicker; its attempt is fenced by nothing but changes no row that has ended
+        await self._repair.renumber(job, number)
+
+
+def _queued_again(job: Job) -> Event:
+    event = Event(
+        job_id=job.job_id,
+        workspace_id=job.workspace_id,
+        attempt=job.attempt,
+        status=StatusChange(state=JOB_STATE_QUEUED, message="earlier events are no longer kept"),
+    )
+    event.time.GetCurrentTime()
+    return event
