@@ -99,9 +99,9 @@ class NatsJobQueue:
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(left, _LOOK_AGAIN)):
-                    await self._hint.wait()
+            hinted = await self._hinted(min(left, _LOOK_AGAIN))
+            if not hinted and left <= _LOOK_AGAIN:
+                return None  # who pulls again at once looks again at once
 
     async def remove(self, order: JobOrder) -> None:
         """Take an order out of the queue."""
@@ -130,6 +130,13 @@ class NatsJobQueue:
                     self._listening[lane] = await self._connection.client.subscribe(
                         streams.lane_subject(lane), cb=self._on_hint
                     )
+
+    async def _hinted(self, wait: float) -> bool:
+        """Whether an order is published within `wait` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await self._hint.wait()
+        return self._hint.is_set()
 
     async def _on_hint(self, _: Msg) -> None:
         self._hint.set()

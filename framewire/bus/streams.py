@@ -120,8 +120,8 @@ def board_stream(bucket: str) -> str:
 
 
 def board_key(name: str) -> str:
-    """A name as a key: what subjects do not allow becomes `-`."""
-    return re.sub(r"[^A-Za-z0-9_-]", "-", name)
+    """A name as a key: what subjects do not allow is escaped, so that two names never share a key."""
+    return re.sub(rb"[^A-Za-z0-9_-]", lambda found: b"=%02X" % found[0][0], name.encode()).decode()
 
 
 def consumer_name(lane: Lane.ValueType, priority: int) -> str:

@@ -432,11 +432,13 @@ async def test_a_paused_lane_is_paused_until_it_is_resumed(bus: Bus) -> None:
 async def test_a_worker_drains_until_it_is_told_otherwise_whatever_its_name(bus: Bus) -> None:
     assert await bus.controls.draining() == frozenset()
     await bus.controls.drain("gpu-1.example.org")
-    await bus.controls.drain("lane")
+    await bus.controls.drain("gpu-1-example-org")
+    await bus.controls.drain("lane > *")
     await bus.controls.undrain("nobody")
-    assert await bus.controls.draining() == {"gpu-1.example.org", "lane"}
+    assert await bus.controls.draining() == {"gpu-1.example.org", "gpu-1-example-org", "lane > *"}
     assert await bus.controls.paused() == frozenset()
-    await bus.controls.undrain("lane")
+    await bus.controls.undrain("lane > *")
+    await bus.controls.undrain("gpu-1-example-org")
     assert await bus.controls.draining() == {"gpu-1.example.org"}
 
 
