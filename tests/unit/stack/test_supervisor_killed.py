@@ -29,7 +29,6 @@ SPAWN %= DEAF + "while True: signal.pause()"
 
 async def main():
     nursery = Nursery(Path({folder!r}))
-    nursery.marker = "killed-" + nursery.folder.name
     guard = nursery.guard()
     guard.state_file.write_text("{{}}")
     open("/dev/shm/" + guard.shm_prefix + "x", "w").close()
