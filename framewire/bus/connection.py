@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import nats.errors
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 TIMEOUT = 5.0
 """Seconds one request to the servers may take."""
 
+_PAGE = 256
 _END_OF_BATCH = "204"
 _NOTHING_FOUND = "404"
 
@@ -56,8 +57,21 @@ class Connection:
         _refuse_status(message)
         return message
 
-    async def direct_batch(self, stream: str, request: dict[str, Any]) -> AsyncIterator[Msg]:
-        """Stored messages up to the end of the batch that `request` asks for."""
+    async def stored(self, stream: str, subject: str, *, after: int = 0) -> AsyncGenerator[Msg, None]:
+        """Messages a stream holds on `subject`, which may have wildcards, above number `after`.
+
+        Pages are read until one is empty: the server ends a page early when its bytes are many.
+        """
+        found = True
+        while found:
+            found = False
+            page = self._page(stream, {"seq": after + 1, "next_by_subj": subject, "batch": _PAGE})
+            async with contextlib.aclosing(page):
+                async for message in page:
+                    found, after = True, number_of(message)
+                    yield message
+
+    async def _page(self, stream: str, request: dict[str, Any]) -> AsyncGenerator[Msg, None]:
         inbox = self.client.new_inbox()
         with unavailable_as_typed():
             answers = await self.client.subscribe(inbox)

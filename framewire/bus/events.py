@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 import nats.errors
 from nats.aio.msg import Msg
@@ -21,7 +21,6 @@ from framewire.jobs.states import ends_job
 from framewire.v1.job_pb2 import Event
 
 _WRONG_LAST_SEQUENCE = 10071
-_HISTORY_BATCH = 256
 _LOOK_AGAIN = 3.0
 """Seconds of silence after which a reader looks into the log: the last event may have been missed."""
 _PATIENCE = 60.0
@@ -94,9 +93,10 @@ class NatsEventLog:
         lost_since: float | None = None
         while True:
             try:
-                async for event in self._history(job_id, last):
-                    last = event.number
-                    yield event
+                async with contextlib.aclosing(self._history(job_id, last)) as history:
+                    async for event in history:
+                        last = event.number
+                        yield event
                 lost_since = None
             except Unavailable:
                 lost_since = lost_since or time.monotonic()
@@ -106,20 +106,11 @@ class NatsEventLog:
                 last = event.number
                 yield event
 
-    async def _history(self, job_id: str, after: int) -> AsyncIterator[Event]:
-        while True:
-            request = {
-                "seq": after + 1,
-                "next_by_subj": streams.event_subject(job_id),
-                "batch": _HISTORY_BATCH,
-            }
-            count = 0
-            async for message in self._connection.direct_batch(streams.EVENTS, request):
-                event = _event(message)
-                after, count = event.number, count + 1
-                yield event
-            if count < _HISTORY_BATCH:
-                return
+    async def _history(self, job_id: str, after: int) -> AsyncGenerator[Event, None]:
+        stored = self._connection.stored(streams.EVENTS, streams.event_subject(job_id), after=after)
+        async with contextlib.aclosing(stored):
+            async for message in stored:
+                yield _event(message)
 
     async def _live(self, live: Subscription, last: int) -> AsyncIterator[Event]:
         reconnected = self._connection.reconnected

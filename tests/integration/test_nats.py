@@ -75,3 +75,20 @@ async def test_without_a_server_connecting_fails_with_a_typed_error() -> None:
         await NatsBus.connect(NatsSettings(url="nats://somebody:password@127.0.0.1:9", connect_timeout=0.5))
     assert refused.value.code is ErrorCode.BUS_UNAVAILABLE
     assert refused.value.message == "no NATS server answers at nats://127.0.0.1:9"
+
+
+async def test_a_long_and_heavy_log_is_read_without_waiting_for_the_next_look(nats_bus: NatsBus) -> None:
+    job, number = new_job_id(), 0
+    for _ in range(40):  # 36 MB: more than the server puts into one page of a direct get
+        number = await nats_bus.events.append(line(job, "x" * 900_000), after=number)
+    end = Event(job_id=job, status=StatusChange(state=JOB_STATE_SUCCEEDED))
+    await nats_bus.events.append(end, after=number)
+    async with asyncio.timeout(2.9):  # a reader that takes the early end of a page for the end waits 3 s
+        assert len([event async for event in nats_bus.events.read(job)]) == 41
+
+
+async def test_a_board_of_any_size_can_be_listed(nats_bus: NatsBus) -> None:
+    for number in range(1100):  # the server refuses a `multi_last` of more than 1,024 keys
+        await nats_bus.cancellations.request(f"job_{number}")
+    listed = [job_id async for job_id in nats_bus.cancellations._all()]
+    assert sorted(listed) == sorted(f"job_{number}" for number in range(1100))
