@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from typing import Any
 
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js import JetStreamContext
 
 from framewire.errors import ErrorCode, Unavailable
 
@@ -22,6 +23,7 @@ TIMEOUT = 5.0
 """Seconds one request to the servers may take."""
 
 _PAGE = 256
+_RESTORE_AGAIN = 1.0
 _END_OF_BATCH = "204"
 _NOTHING_FOUND = "404"
 
@@ -29,10 +31,13 @@ _NOTHING_FOUND = "404"
 class Connection:
     """A connected client, its JetStream context, and a sign for when it was lost and found again."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, restore: Callable[[JetStreamContext], Awaitable[None]]) -> None:
+        """`restore` brings back what servers may have lost when they were; called after every reconnect."""
         self.client = client
         self.js = client.jetstream(timeout=TIMEOUT)
         self.reconnected = asyncio.Event()
+        self._restore = restore
+        self._restoring: asyncio.Task[None] | None = None
         self._lost = False
 
     async def on_disconnect(self) -> None:
@@ -45,8 +50,29 @@ class Connection:
         """Wake everybody who waits for `reconnected`; those who come later wait for the next time."""
         if self._lost:
             log.warning("NATS connection found again")
+        await self.stop_restoring()
+        self._restoring = asyncio.create_task(self._restore_until_done(), name="restore streams")
         self.reconnected.set()
         self.reconnected = asyncio.Event()
+
+    async def stop_restoring(self) -> None:
+        """Idempotent."""
+        task, self._restoring = self._restoring, None
+        while task is not None and not task.done():
+            task.cancel()  # more than once: asyncio.wait_for in the client library may swallow one
+            await asyncio.wait({task}, timeout=1.0)
+
+    async def _restore_until_done(self) -> None:
+        """Servers that were just started may not be ready for it: again until it works or the connection is lost."""
+        while True:
+            try:
+                with unavailable_as_typed():
+                    await self._restore(self.js)
+            except Unavailable as error:
+                log.warning("streams are not looked after yet: %s", error.message)
+                await asyncio.sleep(_RESTORE_AGAIN)
+            else:
+                return
 
     async def direct_get(self, stream: str, request: dict[str, Any]) -> Msg | None:
         """One stored message, None when there is none. Served by any replica."""

@@ -22,7 +22,6 @@ from nats.js.api import (
     KeyValueConfig,
     RePublish,
     RetentionPolicy,
-    StorageType,
     StreamConfig,
 )
 from nats.js.errors import APIError, BadRequestError
@@ -119,9 +118,8 @@ async def ensure_streams(js: JetStreamContext, settings: StreamSettings) -> None
     )
     await _ensure_board(
         js,
-        KeyValueConfig(
-            bucket=WORKERS, ttl=WORKER_AGE, replicas=settings.replicas, direct=True, storage=StorageType.MEMORY
-        ),
+        # on disk, small and short-lived as it is: a server forgets even that there was a stream kept in memory
+        KeyValueConfig(bucket=WORKERS, ttl=WORKER_AGE, replicas=settings.replicas, direct=True),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from contextlib import aclosing
 
 import pytest
@@ -14,7 +15,7 @@ from framewire.errors import ErrorCode, Unavailable
 from framewire.jobs.ids import new_job_id
 from framewire.v1.job_pb2 import JOB_STATE_SUCCEEDED, Event, LogLine, StatusChange
 from framewire.v1.step_pb2 import LANE_GPU
-from framewire.work.v1.work_pb2 import JobOrder
+from framewire.work.v1.work_pb2 import JobOrder, WorkerStatus
 
 
 def line(job_id: str, text: str) -> Event:
@@ -92,3 +93,39 @@ async def test_a_board_of_any_size_can_be_listed(nats_bus: NatsBus) -> None:
         await nats_bus.cancellations.request(f"job_{number}")
     listed = [job_id async for job_id in nats_bus.cancellations._all()]
     assert sorted(listed) == sorted(f"job_{number}" for number in range(1100))
+
+
+async def test_workers_are_seen_again_when_the_server_was_restarted(
+    own_nats_server: NatsServer, nats_bus: NatsBus
+) -> None:
+    found_again = nats_bus._connection.reconnected
+    await asyncio.to_thread(own_nats_server.kill)
+    await asyncio.to_thread(own_nats_server.start)
+    async with asyncio.timeout(10):
+        await found_again.wait()
+    await nats_bus.workers.announce(WorkerStatus(worker="w"))
+    assert [status.worker for status in await nats_bus.workers.live()] == ["w"]
+
+
+async def test_a_server_that_lost_everything_is_set_up_again_by_those_who_reconnect(
+    own_nats_server: NatsServer, nats_bus: NatsBus
+) -> None:
+    found_again = nats_bus._connection.reconnected
+    await asyncio.to_thread(own_nats_server.kill)
+    shutil.rmtree(own_nats_server.folder / "jetstream")
+    await asyncio.to_thread(own_nats_server.start)
+    async with asyncio.timeout(10):
+        await found_again.wait()
+        await restored(nats_bus)
+    order = JobOrder(job_id=new_job_id(), lane=LANE_GPU, priority=1)
+    await nats_bus.jobs.publish(order)
+    delivery = await nats_bus.jobs.pull([LANE_GPU], wait=5)
+    assert delivery is not None
+    assert delivery.order == order
+    await nats_bus.workers.announce(WorkerStatus(worker="w"))
+    assert [status.worker for status in await nats_bus.workers.live()] == ["w"]
+
+
+async def restored(bus: NatsBus) -> None:
+    if task := bus._connection._restoring:
+        await asyncio.wait({task})
