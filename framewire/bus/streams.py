@@ -109,7 +109,7 @@ async def ensure_streams(js: JetStreamContext, settings: StreamSettings) -> None
         except BadRequestError as error:
             if error.err_code != _STREAM_EXISTS:
                 raise
-            await js.update_stream(config)
+            await js.update_stream(await _not_fewer_replicas(js, config))
     for lane in LANES:
         for priority in PRIORITIES:
             await js.add_consumer(JOBS, _job_consumer(lane, priority))
@@ -121,6 +121,12 @@ async def ensure_streams(js: JetStreamContext, settings: StreamSettings) -> None
         # on disk, small and short-lived as it is: a server forgets even that there was a stream kept in memory
         KeyValueConfig(bucket=WORKERS, ttl=WORKER_AGE, replicas=settings.replicas, direct=True),
     )
+
+
+async def _not_fewer_replicas(js: JetStreamContext, config: StreamConfig) -> StreamConfig:
+    """What an operator raised stays raised: a process that knows of one server must not take the other copies away."""
+    there = (await js.stream_info(str(config.name))).config.num_replicas or 1
+    return config.evolve(num_replicas=max(there, config.num_replicas or 1))
 
 
 def _streams(settings: StreamSettings) -> list[StreamConfig]:
