@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from framewire.bus.interface import EventFeed, EventLog, Received
 from framewire.db.jobs import JobStore
+from framewire.errors import Unavailable
 from framewire.storage.keys import result_key
 from framewire.v1.asset_pb2 import Asset
 from framewire.v1.job_pb2 import Event
@@ -32,13 +33,20 @@ class Recorder:
         if self._feed is None:
             self._feed = await self._events.open_feed(FEED)
         if not self._batch:
-            self._batch = await self._feed.fetch(batch=_BATCH, wait=_WAIT)
+            self._batch = await self._fetch(self._feed)
         if not self._batch:
             return
         await self._jobs.fold([received.event for received in self._batch], result_key=key_of_result)
         for received in self._batch:
             await received.ack()
         self._batch = ()
+
+    async def _fetch(self, feed: EventFeed) -> Sequence[Received]:
+        try:
+            return await feed.fetch(batch=_BATCH, wait=_WAIT)
+        except Unavailable:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Stop reading. What was not acknowledged comes again."""

@@ -129,3 +129,32 @@ async def test_a_server_that_lost_everything_is_set_up_again_by_those_who_reconn
 async def restored(bus: NatsBus) -> None:
     if task := bus._connection._restoring:
         await asyncio.wait({task})
+
+
+async def test_a_feed_whose_position_the_server_lost_says_so_and_can_be_opened_again(nats_bus: NatsBus) -> None:
+    job = new_job_id()
+    await nats_bus.events.append(line(job, "0"), after=0)
+    feed = await nats_bus.events.open_feed("recorder")
+    await nats_bus._connection.js.delete_consumer(streams.EVENTS, "recorder")
+    with pytest.raises(Unavailable):
+        async with asyncio.timeout(2):
+            await feed.fetch(batch=10, wait=5)
+    await feed.close()
+    again = await nats_bus.events.open_feed("recorder")
+    assert [received.event.log.text for received in await again.fetch(batch=10, wait=5)] == ["0"]
+
+
+async def test_bytes_that_are_no_event_do_not_hold_up_a_feed(
+    nats_bus: NatsBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = new_job_id()
+    await nats_bus.events.append(line(job, "0"), after=0)
+    broken = await nats_bus._connection.js.publish(streams.event_subject(new_job_id()), b"\xff not an event")
+    await nats_bus.events.append(line(new_job_id(), "1"), after=0)
+    feed = await nats_bus.events.open_feed("recorder")
+    async with asyncio.timeout(10):
+        texts: list[str] = []
+        while len(texts) < 2:
+            texts += [received.event.log.text for received in await feed.fetch(batch=10, wait=1)]
+    assert texts == ["0", "1"]
+    assert f"number {broken.seq}" in caplog.text

@@ -76,3 +76,25 @@ async def test_what_was_not_stored_comes_again_after_a_restart():
 def test_a_result_lies_where_its_attempt_put_it():
     event = Event(job_id="job_a", workspace_id="w", attempt=2)
     assert key_of_result(event, Asset(asset_id="ast_b")) == "w/results/job_a/2/ast_b"
+
+
+async def test_a_feed_that_was_lost_is_opened_again(monkeypatch):
+    bus, rows = MemoryBus(), Rows()
+    await say(bus, 1)
+    opened = await bus.events.open_feed("recorder")
+
+    async def lost(**_):
+        raise Unavailable("the consumer is gone", code=ErrorCode.BUS_UNAVAILABLE)
+
+    monkeypatch.setattr(opened, "fetch", lost)
+    feeds = [opened, await bus.events.open_feed("recorder")]
+
+    async def open_feed(name: str):
+        return feeds.pop(0)
+
+    monkeypatch.setattr(bus.events, "open_feed", open_feed)
+    recorder = a_recorder(bus, rows)
+    with pytest.raises(Unavailable):
+        await recorder.round()
+    await recorder.round()
+    assert rows.folded == [[1]]
