@@ -18,8 +18,11 @@ class Rows:
     def __init__(self) -> None:
         self.folded: list[list[int]] = []
         self.away = False
+        self.poison: set[int] = set()
 
     async def fold(self, events, *, result_key) -> None:
+        if self.poison & {event.number for event in events}:
+            raise ValueError("this can never be stored")
         if self.away:
             raise Unavailable("no answer", code=ErrorCode.DATABASE_UNAVAILABLE)
         self.folded.append([event.number for event in events])
@@ -98,3 +101,31 @@ async def test_a_feed_that_was_lost_is_opened_again(monkeypatch):
         await recorder.round()
     await recorder.round()
     assert rows.folded == [[1]]
+
+
+async def test_an_event_that_can_never_be_stored_holds_up_no_other_and_is_named_in_the_log(caplog):
+    bus, rows = MemoryBus(), Rows()
+    recorder = a_recorder(bus, rows)
+    rows.poison = {2}
+    await say(bus, 3)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="never"):
+            await recorder.round()
+    await recorder.round()
+    await say(bus, 1)
+    await recorder.round()
+    assert rows.folded == [[1], [3], [4]]
+    assert "event 2 of job_a is not recorded" in caplog.text
+
+
+async def test_a_database_that_is_away_makes_no_event_be_passed_over():
+    bus, rows = MemoryBus(), Rows()
+    recorder = a_recorder(bus, rows)
+    rows.away = True
+    await say(bus, 2)
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await recorder.round()
+    rows.away = False
+    await recorder.round()
+    assert rows.folded == [[1, 2]]
