@@ -17,7 +17,7 @@ from coordinator.media.probe import Inspection, inspect
 from coordinator.pipeline import Pipeline, Result
 from coordinator.progress import ProgressMeter
 from coordinator.steps.registry import prepare_steps
-from framewire.errors import ErrorCode, FramewireError
+from framewire.errors import ErrorCode, FramewireError, MediaError
 from framewire.v1.job_pb2 import Error, LogLine, OutputSettings, Progress
 from framewire.work.v1.work_pb2 import InferenceAddress, RunnerDone, RunnerFailed, RunnerOrder, RunnerReport
 
@@ -27,6 +27,8 @@ Connect = Callable[[InferenceAddress], InferenceServer]
 """From an address to a connected model server."""
 KEEP_ALIVE_SECONDS = 5.0
 """Progress is repeated this often while no frame comes out, so that slow work is not taken for death."""
+COMPLETE = 0.9
+"""Of the frames a container promises; many promise a few too many, because they count from their length."""
 
 
 class Job:
@@ -49,7 +51,8 @@ class Job:
             self._handed_over = True
             self._send(RunnerReport(done=done))
         except FramewireError as error:
-            log.info("failed: %s", error.message, exc_info=error.__cause__)
+            # the file's fault is told in one line; a traceback is for what somebody here has to look into
+            log.info("failed: %s", error.message, exc_info=None if isinstance(error, MediaError) else error.__cause__)
             self._fail(error.code, error.message, retryable=error.retryable)
         except MemoryError:
             log.exception("out of memory")
@@ -97,7 +100,7 @@ class Job:
             result = self._pipeline.run()
         self._pipeline = None
         meter.finish(result.frames_out)
-        for remark in result.remarks:
+        for remark in (*result.remarks, *_cut_short(inspection.video.frames, result.frames_in)):
             self._send(RunnerReport(log=LogLine(level="warning", text=remark)))
         return result
 
@@ -122,6 +125,12 @@ class Job:
         self.discard()
         error = Error(code=code, message=message)
         self._send(RunnerReport(failed=RunnerFailed(error=error, retryable=retryable)))
+
+
+def _cut_short(declared: int, frames: int) -> Iterator[str]:
+    """A remark when far fewer pictures were there than the file promised: what is left of it was processed."""
+    if frames < declared * COMPLETE:
+        yield f"the file promises {declared} frames, {frames} could be read: it may be cut short"
 
 
 def encoder_settings(output: OutputSettings) -> EncoderSettings:
