@@ -12,6 +12,7 @@ from framewire.db.assets import AssetStore
 from framewire.db.jobs import JobStore
 from framewire.errors import ErrorCode, NotFound, Unavailable
 from framewire.jobs.states import TERMINAL, ends_job
+from framewire.lifecycle import end
 from framewire.v1.asset_pb2 import Asset
 from framewire.v1.job_pb2 import JOB_STATE_SUCCEEDED, Event, Job, StatusChange
 
@@ -88,23 +89,16 @@ async def until(stopping: asyncio.Event, source: AsyncIterator[_Item]) -> AsyncG
                 if not coming.done():
                     raise Unavailable("the gateway is stopping; connect again", code=ErrorCode.SERVER_STOPPING)
             finally:
-                await _cancel(coming)
+                await end(coming)
             try:
                 item = coming.result()
             except StopAsyncIteration:
                 return
             yield item
     finally:
-        await _cancel(stop)
+        await end(stop)
         if close := getattr(source, "aclose", None):
             await close()
-
-
-async def _cancel(task: asyncio.Future[_Item]) -> None:
-    """Wait until a task that is no longer needed has really stopped."""
-    if not task.done():
-        task.cancel()
-        await asyncio.wait({task})
 
 
 async def _first(event: Event, rest: AsyncGenerator[Event, None] | None) -> AsyncGenerator[Event, None]:

@@ -61,6 +61,8 @@ class JobRun:
             return Cancelled()
         if self.journal.attempt >= self._max_attempts:
             return GiveUp(error=exhausted(self._max_attempts, "the worker of the last one was lost"))
+        if self._halted is not None:  # the cancellation may have been swallowed: see framewire.lifecycle.end
+            return self._halted
         await self.journal.begin()
         return await self._within_limit(self.journal)
 

@@ -16,6 +16,7 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 
 from framewire.errors import ErrorCode, Unavailable
+from framewire.lifecycle import end
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +59,8 @@ class Connection:
     async def stop_restoring(self) -> None:
         """Idempotent."""
         task, self._restoring = self._restoring, None
-        while task is not None and not task.done():
-            task.cancel()  # more than once: asyncio.wait_for in the client library may swallow one
-            await asyncio.wait({task}, timeout=1.0)
+        if task is not None:
+            await end(task)
 
     async def _restore_until_done(self) -> None:
         """Servers that were just started may not be ready for it: again until it works or the connection is lost."""
