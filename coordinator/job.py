@@ -27,8 +27,6 @@ Connect = Callable[[InferenceAddress], InferenceServer]
 """From an address to a connected model server."""
 KEEP_ALIVE_SECONDS = 5.0
 """Progress is repeated this often while no frame comes out, so that slow work is not taken for death."""
-COMPLETE = 0.9
-"""Of the frames a container promises; many promise a few too many, because they count from their length."""
 
 
 class Job:
@@ -100,7 +98,7 @@ class Job:
             result = self._pipeline.run()
         self._pipeline = None
         meter.finish(result.frames_out)
-        for remark in (*result.remarks, *_cut_short(inspection.video.frames, result.frames_in)):
+        for remark in result.remarks:
             self._send(RunnerReport(log=LogLine(level="warning", text=remark)))
         return result
 
@@ -125,12 +123,6 @@ class Job:
         self.discard()
         error = Error(code=code, message=message)
         self._send(RunnerReport(failed=RunnerFailed(error=error, retryable=retryable)))
-
-
-def _cut_short(declared: int, frames: int) -> Iterator[str]:
-    """A remark when far fewer pictures were there than the file promised: what is left of it was processed."""
-    if frames < declared * COMPLETE:
-        yield f"the file promises {declared} frames, {frames} could be read: it may be cut short"
 
 
 def encoder_settings(output: OutputSettings) -> EncoderSettings:
