@@ -31,6 +31,8 @@ async def end(task: asyncio.Future[Any]) -> None:
     while not task.done():
         task.cancel()
         await asyncio.wait({task}, timeout=_AGAIN)
+    if not task.cancelled():
+        task.exception()  # asked for, or asyncio logs an error of a task that nobody waits for any more
 
 
 def stop_event() -> asyncio.Event:

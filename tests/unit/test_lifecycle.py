@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 
 import pytest
@@ -48,3 +49,15 @@ async def test_background_work_stops_although_its_round_swallows_a_cancellation(
         await running.wait()
         await work.stop()
     assert len(swallowed) == 1
+
+
+async def test_a_task_that_had_failed_already_is_ended_without_a_complaint_in_the_log(caplog: pytest.LogCaptureFixture):
+    async def fail() -> None:
+        raise ValueError("nobody waits for this")
+
+    task = asyncio.ensure_future(fail())
+    await asyncio.wait({task})
+    await lifecycle.end(task)
+    del task
+    gc.collect()
+    assert not caplog.records
