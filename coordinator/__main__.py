@@ -117,14 +117,15 @@ def with_options(variables: Mapping[str, str], options: argparse.Namespace) -> M
 
 
 def _keep_from_runners(variables: Mapping[str, str]) -> None:
-    """uvloop hands inheritable descriptors on to children; whoever reads this one waits for it to be closed."""
+    """Whoever reads this descriptor waits for it to be closed, so no child may hold it."""
     if descriptor := variables.get(READY_FD):
         os.set_inheritable(int(descriptor), False)
 
 
 def _run(settings: Settings, variables: Mapping[str, str]) -> int:
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_serve(settings, variables))
+    # Not uvloop: it starts processes with fork(), in which gRPC's handlers can lock up parent and child for good.
+    # asyncio's own loop uses vfork(), which runs no such handlers.
+    return asyncio.run(_serve(settings, variables))
 
 
 async def _serve(settings: Settings, variables: Mapping[str, str]) -> int:
@@ -178,14 +179,6 @@ def _leave_in_any_case() -> None:
 
 def _leave(number: int) -> NoReturn:
     os._exit(128 + number)
-
-
-def _loop_factory() -> type[asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:  # not made for every system; asyncio's own loop will do
-        return None
-    return uvloop.Loop
 
 
 def _configure_logs(env: Environment) -> None:

@@ -17,7 +17,7 @@ from coordinator.media.probe import Inspection, inspect
 from coordinator.pipeline import Pipeline, Result
 from coordinator.progress import ProgressMeter
 from coordinator.steps.registry import prepare_steps
-from framewire.errors import ErrorCode, FramewireError
+from framewire.errors import ErrorCode, FramewireError, MediaError
 from framewire.v1.job_pb2 import Error, LogLine, OutputSettings, Progress
 from framewire.work.v1.work_pb2 import InferenceAddress, RunnerDone, RunnerFailed, RunnerOrder, RunnerReport
 
@@ -49,7 +49,8 @@ class Job:
             self._handed_over = True
             self._send(RunnerReport(done=done))
         except FramewireError as error:
-            log.info("failed: %s", error.message, exc_info=error.__cause__)
+            # the file's fault is told in one line; a traceback is for what somebody here has to look into
+            log.info("failed: %s", error.message, exc_info=None if isinstance(error, MediaError) else error.__cause__)
             self._fail(error.code, error.message, retryable=error.retryable)
         except MemoryError:
             log.exception("out of memory")

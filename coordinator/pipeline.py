@@ -34,6 +34,8 @@ ARENA_SECONDS = 10.0
 """Longest wait for a block of an arena that has just been opened."""
 SETTLE_SECONDS = 0.5
 """Longest wait for requests under way when a run ends early."""
+_COMPLETE = 0.9
+"""Share of the frames a container promises that is a whole film: some promise a few too many."""
 _PACKETS = 512
 """Packets to copy that may wait for a picture before they go ahead in a batch of their own."""
 
@@ -231,6 +233,9 @@ class Pipeline:
     def _remarks(self, reader: Reader, writer: Writer) -> Iterator[str]:
         if reader.broken_off:
             yield "the file breaks off in the middle; the result ends there"
+        found = self._frames_in + reader.hidden
+        if found < self._facts.promised * _COMPLETE:
+            yield f"the file promises {self._facts.promised} frames, {found} could be read: it may be cut short"
         if reader.damaged:
             yield f"{reader.damaged} damaged packets of the video were skipped"
         if reader.timeline.repaired:

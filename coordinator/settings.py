@@ -95,7 +95,7 @@ def inference_address(env: Environment) -> InferenceAddress:
 
 _RUNNER_VARIABLES = re.compile(
     r"PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|PYTHON\w+|LD_LIBRARY_PATH|OMP_\w+|CUDA_\w+|NVIDIA_\w+"
-    r"|FRAMEWIRE_LOG_\w+"
+    r"|FRAMEWIRE_LOG_\w+|FRAMEWIRE_STACK"  # by the latter a stack's guardian finds its processes
 )
 
 

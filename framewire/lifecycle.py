@@ -8,8 +8,10 @@ import json
 import os
 import signal
 from collections.abc import Mapping
+from typing import Any
 
 READY_FD = "FRAMEWIRE_READY_FD"
+_AGAIN = 1.0
 
 
 def notify_ready(variables: Mapping[str, str], **facts: object) -> None:
@@ -18,6 +20,19 @@ def notify_ready(variables: Mapping[str, str], **facts: object) -> None:
     if descriptor:
         with contextlib.suppress(BrokenPipeError), os.fdopen(int(descriptor), "w") as pipe:
             pipe.write(json.dumps(facts) + "\n")
+
+
+async def end(task: asyncio.Future[Any]) -> None:
+    """Cancel a task and wait until it has ended; how it ended is left to whoever asks it.
+
+    Again every second: a library that waits with asyncio.wait_for, as the one for NATS does, swallows a cancellation
+    that meets an answer (Python 3.11), and the task goes on as if nobody had asked.
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=_AGAIN)
+    if not task.cancelled():
+        task.exception()  # asked for, or asyncio logs an error of a task that nobody waits for any more
 
 
 def stop_event() -> asyncio.Event:

@@ -10,7 +10,7 @@ from framewire.db.assets import AssetStore
 from framewire.db.database import Database
 from framewire.db.jobs import JobStore
 from framewire.db.migrate import upgrade
-from framewire.db.outbox import Outbox
+from framewire.db.outbox import IN_STORE, ON_BUS, Outbox
 from framewire.db.repair import RepairStore
 from framewire.db.waiting import QueueView
 from gateway.addresses import Address
@@ -49,9 +49,13 @@ class Gateway:
         fleet = Fleet(bus.workers, bus.controls)
         jobs, assets = JobStore(database, fleet.window), AssetStore(database, fleet.window)
         self._recorder = Recorder(jobs, bus.events)
-        self._relay = Relay(Outbox(database), database.outbox_filled, bus, store)
+        outbox = Outbox(database)
+        relay = Relay(outbox, database.outbox_filled, bus, store, kinds=ON_BUS)
+        # apart: a store that is away must not hold up jobs, and nobody waits for a deletion
+        sweeper = Relay(outbox, asyncio.Event(), bus, store, kinds=IN_STORE, poll=1.0)
         self._background = (
-            Background("relay", self._relay.round),
+            Background("relay", relay.round),
+            Background("sweeper", sweeper.round),
             Background("recorder", self._recorder.round),
             Background("releaser", Releaser(jobs, bus.jobs, fleet).round),
             Background("reconciler", Reconciler(RepairStore(database), jobs, assets, bus).round),

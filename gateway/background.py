@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from framewire.errors import FramewireError
+from framewire.lifecycle import end
 
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 5.0
@@ -33,8 +34,7 @@ class Background:
     async def stop(self) -> None:
         """Cut the round that runs; rounds are made to be cut anywhere. Idempotent."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait({self._task})
+            await end(self._task)
             self._task = None
 
     async def _run(self) -> None:

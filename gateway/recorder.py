@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from framewire.bus.interface import EventFeed, EventLog, Received
 from framewire.db.jobs import JobStore
+from framewire.errors import FramewireError, Unavailable
 from framewire.storage.keys import result_key
 from framewire.v1.asset_pb2 import Asset
 from framewire.v1.job_pb2 import Event
@@ -13,12 +15,16 @@ from framewire.v1.job_pb2 import Event
 FEED = "recorder"
 _BATCH = 256
 _WAIT = 5.0
+_TRIES = 3
+"""Times a batch is refused, by a database that answers, before its events are tried one by one."""
+log = logging.getLogger(__name__)
 
 
 class Recorder:
     """One round folds one batch of events in one transaction and acknowledges it then.
 
     A batch that could not be folded is tried again before the next is asked for: a job's events are folded in order.
+    An event that can never be folded is passed over, with a critical line in the log, and holds up no other.
     """
 
     def __init__(self, jobs: JobStore, events: EventLog) -> None:
@@ -26,19 +32,53 @@ class Recorder:
         self._events = events
         self._feed: EventFeed | None = None
         self._batch: Sequence[Received] = ()
+        self._failures = 0
 
     async def round(self) -> None:
         """Wait for events, at most a few seconds, and fold them."""
         if self._feed is None:
             self._feed = await self._events.open_feed(FEED)
         if not self._batch:
-            self._batch = await self._feed.fetch(batch=_BATCH, wait=_WAIT)
+            self._batch = await self._fetch(self._feed)
         if not self._batch:
             return
-        await self._jobs.fold([received.event for received in self._batch], result_key=key_of_result)
+        await self._store()
         for received in self._batch:
             await received.ack()
         self._batch = ()
+
+    async def _store(self) -> None:
+        try:
+            await self._fold(*(received.event for received in self._batch))
+        except FramewireError:
+            raise  # the database is away: nothing is wrong with the events
+        except Exception:
+            self._failures += 1
+            if self._failures < _TRIES:
+                raise
+            await self._fold_one_by_one()
+        self._failures = 0
+
+    async def _fold_one_by_one(self) -> None:
+        """Pass over the events that cannot be stored, so that all others can. They stay in the log."""
+        for received in self._batch:
+            event = received.event
+            try:
+                await self._fold(event)
+            except FramewireError:
+                raise
+            except Exception:
+                log.critical("event %d of %s is not recorded", event.number, event.job_id, exc_info=True)
+
+    async def _fold(self, *events: Event) -> None:
+        await self._jobs.fold(events, result_key=key_of_result)
+
+    async def _fetch(self, feed: EventFeed) -> Sequence[Received]:
+        try:
+            return await feed.fetch(batch=_BATCH, wait=_WAIT)
+        except Unavailable:
+            await self.close()
+            raise
 
     async def close(self) -> None:
         """Stop reading. What was not acknowledged comes again."""

@@ -10,10 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from framewire.bus.interface import Bus, EventConflict
-from framewire.db.outbox import Outbox, OutboxKind, OutboxRow
+from framewire.db.outbox import IN_STORE, ON_BUS, Outbox, OutboxKind, OutboxRow
 from framewire.jobs.states import ends_job
 from framewire.logs import log_context
 from framewire.storage.interface import ObjectStore
@@ -27,47 +29,91 @@ from framewire.work.v1.work_pb2 import JobOrder
 
 _BATCH = 200
 _AT_ONCE = 16
+_FIRST_REST = 1.0
+_LONGEST_REST = 300.0
 log = logging.getLogger(__name__)
 
 
 class Relay:
-    """One round sends what lies in the outbox; rows of one job in order, jobs side by side."""
+    """One round sends what lies in the outbox; rows of one subject in order, subjects side by side.
+
+    What cannot be sent although the server behind it answers rests, longer each time, and holds up nothing but the
+    later rows of its own subject.
+    """
 
     def __init__(
-        self, outbox: Outbox, filled: asyncio.Event, bus: Bus, store: ObjectStore, *, poll: float = 5.0
+        self,
+        outbox: Outbox,
+        filled: asyncio.Event,
+        bus: Bus,
+        store: ObjectStore,
+        *,
+        kinds: frozenset[OutboxKind] = frozenset(OutboxKind),
+        poll: float = 5.0,
     ) -> None:
         self._outbox = outbox
         self._filled = filled
         self._bus = bus
         self._store = store
+        self._kinds = kinds
         self._poll = poll  # other gateways fill the same outbox without telling this one
+        self._resting: dict[str, _Rest] = {}
 
     async def round(self) -> None:
-        """Wait until there may be something, at most `poll` seconds, and send until the outbox is empty.
+        """Wait until there may be something, at most `poll` seconds, and go through the outbox once.
 
-        Raises the first error when a row could not be sent; it stays, and so do the later ones of the same job.
+        Raises Unavailable when rows could not be sent because the bus or the store is away.
         """
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._poll):
+            async with asyncio.timeout(self._until_next()):
                 await self._filled.wait()
         self._filled.clear()
         try:
-            while rows := await self._outbox.take(_BATCH):
-                await self._send_all(rows)
+            await self._send_outbox()
         except BaseException:
             self._filled.set()  # what is left does not have to wait for a new row
             raise
 
+    def _until_next(self) -> float:
+        rested = min((rest.until for rest in self._resting.values()), default=float("inf"))
+        return min(self._poll, max(rested - time.monotonic(), 0.0))
+
+    async def _send_outbox(self) -> None:
+        after, seen = 0, set[str]()
+        while rows := await self._outbox.take(_BATCH, after=after, kinds=self._kinds):
+            after = rows[-1].outbox_id
+            seen |= {row.subject for row in rows}
+            await self._send_all(rows)
+        self._resting = {subject: rest for subject, rest in self._resting.items() if subject in seen}
+
     async def _send_all(self, rows: Iterable[OutboxRow]) -> None:
+        now = time.monotonic()
         subjects: dict[str, list[OutboxRow]] = {}
         for row in rows:
-            subjects.setdefault(row.subject, []).append(row)
+            if row.subject not in self._resting or self._resting[row.subject].until <= now:
+                subjects.setdefault(row.subject, []).append(row)
         places = asyncio.Semaphore(_AT_ONCE)
         sending = (self._send_subject(group, places) for group in subjects.values())
         results = await asyncio.gather(*sending, return_exceptions=True)
-        errors = [result for result in results if isinstance(result, BaseException)]
-        if errors:
-            raise errors[0]
+        failed = {
+            subject: result
+            for subject, result in zip(subjects, results, strict=True)
+            if isinstance(result, BaseException)
+        }
+        if failed:
+            await self._judge(failed)
+
+    async def _judge(self, failed: Mapping[str, BaseException]) -> None:
+        """Raise when a server is away: then no row is to blame. Let the rows rest when it is not."""
+        if self._kinds & ON_BUS:
+            await self._bus.ping()
+        if self._kinds & IN_STORE:
+            await self._store.head("outbox")
+        for subject, error in failed.items():
+            if not isinstance(error, Exception):
+                raise error
+            rest = self._resting[subject] = _Rest.after(self._resting.get(subject))
+            log.error("%s cannot be sent, again in %.0f s: %s", subject, rest.seconds, error)
 
     async def _send_subject(self, rows: list[OutboxRow], places: asyncio.Semaphore) -> None:
         sent: list[int] = []
@@ -119,6 +165,19 @@ class Relay:
         if last is not None and ends_job(last):
             await self._bus.jobs.remove(order)
             await self._bus.cancellations.withdraw(order.job_id)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """How long a subject is left alone, and until when."""
+
+    seconds: float
+    until: float
+
+    @classmethod
+    def after(cls, last: _Rest | None) -> _Rest:
+        seconds = min(last.seconds * 2, _LONGEST_REST) if last else _FIRST_REST
+        return cls(seconds, time.monotonic() + seconds)
 
 
 def may_follow(last: Event | None, event: Event) -> bool:

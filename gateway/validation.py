@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import protovalidate
 from google.protobuf.message import Message
 
-from framewire.errors import InvalidRequest, Violation
+from framewire.errors import ErrorCode, InvalidRequest, Violation
+from framewire.steps.parse import step_names
+
+_STEP_KIND = re.compile(r"steps\[\d+\]\.kind")
 
 
 def validate(request: Message) -> None:
-    """Raise InvalidRequest naming every field that breaks its rule (`steps[0].enhance.scale`)."""
-    found = protovalidate.collect_violations(request)
-    if found:
-        raise invalid([Violation(_path(each.proto.field), each.proto.message) for each in found])
+    """Raise InvalidRequest naming every field that breaks its rule (`steps[0].enhance.scale`).
+
+    Its code is STEP_UNKNOWN when a step is none that this server knows: in binary, that is one without a kind.
+    """
+    violations = [_violation(each.proto) for each in protovalidate.collect_violations(request)]
+    unknown = [each for each in violations if _STEP_KIND.fullmatch(each.field)]
+    if violations:
+        raise invalid(unknown + [each for each in violations if each not in unknown], unknown_step=bool(unknown))
 
 
-def invalid(violations: list[Violation]) -> InvalidRequest:
+def invalid(violations: list[Violation], *, unknown_step: bool = False) -> InvalidRequest:
     """One InvalidRequest whose message is the first violation."""
     first = violations[0]
     more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
     where = f"{first.field}: " if first.field else ""
-    return InvalidRequest(f"{where}{first.description}{more}", violations=violations)
+    code = ErrorCode.STEP_UNKNOWN if unknown_step else None
+    return InvalidRequest(f"{where}{first.description}{more}", code=code, violations=violations)
+
+
+def _violation(found: Any) -> Violation:  # protovalidate's own message type; not published
+    field = _path(found.field)
+    if _STEP_KIND.fullmatch(field):
+        return Violation(field, f"this is no step known here; there are: {', '.join(step_names())}")
+    return Violation(field, found.message)
 
 
 def _path(field: Any) -> str:  # protovalidate's own descriptor type; not published

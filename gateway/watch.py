@@ -12,8 +12,13 @@ from framewire.db.assets import AssetStore
 from framewire.db.jobs import JobStore
 from framewire.errors import ErrorCode, NotFound, Unavailable
 from framewire.jobs.states import TERMINAL, ends_job
+from framewire.lifecycle import end
 from framewire.v1.asset_pb2 import Asset
 from framewire.v1.job_pb2 import JOB_STATE_SUCCEEDED, Event, Job, StatusChange
+
+RECORDED_WITHIN = 5.0
+"""Seconds a watcher waits at most for the row to show the end it is about to be told."""
+_RECORDED_PAUSE = 0.02
 
 _Item = TypeVar("_Item")
 
@@ -39,7 +44,23 @@ class Watcher:
             return await self._watch_forgotten(job, after)
         if ends_job(last) and after >= last.number:
             return None
-        return until(self._stopping, self._events.read(job_id, after=after))
+        return until(self._stopping, self._recorded_first(job, self._events.read(job_id, after=after)))
+
+    async def _recorded_first(self, job: Job, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+        """The events; the one that ends the job is held back until GetJob tells the same, or for a few seconds."""
+        async for event in events:
+            if ends_job(event):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(RECORDED_WITHIN):
+                        await self._recorded(job, event.number)
+            yield event
+
+    async def _recorded(self, job: Job, number: int) -> None:
+        """Wait for the row. Looking is the only way: another gateway's recorder may be the one that folds the event."""
+        row = job
+        while row.last_event < number:
+            await asyncio.sleep(_RECORDED_PAUSE)
+            row = await self._jobs.get(job.workspace_id, job.job_id)
 
     async def _watch_forgotten(self, job: Job, after: int) -> AsyncGenerator[Event, None] | None:
         """The log is empty: nothing was said yet, or the log has forgotten what the row remembers."""
@@ -93,23 +114,16 @@ async def until(stopping: asyncio.Event, source: AsyncIterator[_Item]) -> AsyncG
                 if not coming.done():
                     raise Unavailable("the gateway is stopping; connect again", code=ErrorCode.SERVER_STOPPING)
             finally:
-                await _cancel(coming)
+                await end(coming)
             try:
                 item = coming.result()
             except StopAsyncIteration:
                 return
             yield item
     finally:
-        await _cancel(stop)
+        await end(stop)
         if close := getattr(source, "aclose", None):
             await close()
-
-
-async def _cancel(task: asyncio.Future[_Item]) -> None:
-    """Wait until a task that is no longer needed has really stopped."""
-    if not task.done():
-        task.cancel()
-        await asyncio.wait({task})
 
 
 async def _first(event: Event, rest: AsyncGenerator[Event, None] | None) -> AsyncGenerator[Event, None]:

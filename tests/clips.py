@@ -47,6 +47,8 @@ class Clip:
     metadata: tuple[tuple[str, str], ...] = ()
     chapters: int = 0
     container: str | None = None
+    index_first: bool = False
+    """MP4 only: the index before the pictures, so that the file opens when its end is missing."""
 
 
 def moving_square(clip: Clip, number: int) -> Pixels:
@@ -62,7 +64,8 @@ def moving_square(clip: Clip, number: int) -> Pixels:
 
 def make_clip(path: Path, clip: Clip = Clip(), picture: Callable[[Clip, int], Pixels] = moving_square) -> Path:
     """Write the clip."""
-    with av.open(str(path), "w", format=clip.container) as output:
+    options = {"movflags": "faststart"} if clip.index_first else {}
+    with av.open(str(path), "w", format=clip.container, options=options) as output:
         output.metadata.update(dict(clip.metadata))
         if clip.chapters:
             output.set_chapters(_chapters(clip))

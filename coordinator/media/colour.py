@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from numpy.typing import NDArray
 
 # FFmpeg's AVColorSpace numbers (libavutil/pixfmt.h), which PyAV passes through as plain integers
 _RGB, _BT709, _UNSPECIFIED, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020_NCL = 0, 1, 2, 4, 5, 6, 7, 9
@@ -93,16 +95,44 @@ class Converter:
 
     def to_yuv(self, frame: VideoFrame) -> VideoFrame:
         """`frame`, packed RGB, as 8-bit 4:2:0 YUV, tagged."""
-        yuv = self._scaler.reformat(
+        if self._colour.range == _FULL:
+            # with full range swscale cuts the last bit off instead of rounding: half a level of colour at 8 bits
+            yuv = _rounded(self._converted(frame, "yuv420p12le"))
+        else:
+            yuv = self._converted(frame, "yuv420p")
+        yuv.color_range = self._colour.range
+        yuv.colorspace = self._colour.tag
+        yuv.color_primaries = self._colour.primaries
+        yuv.color_trc = self._colour.transfer
+        return yuv
+
+    def _converted(self, frame: VideoFrame, pixel_format: str) -> VideoFrame:
+        return self._scaler.reformat(
             frame,
-            format="yuv420p",
+            format=pixel_format,
             src_color_range=ColorRange.JPEG,
             dst_colorspace=self._colour.matrix,
             dst_color_range=self._colour.range,
             interpolation=_TO_YUV,
             threads=self._threads,
         )
-        yuv.colorspace = self._colour.tag
-        yuv.color_primaries = self._colour.primaries
-        yuv.color_trc = self._colour.transfer
-        return yuv
+
+
+def _tables() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """For luma and for chroma, which was cut off in the middle of a step: 12 bits of full range to the nearest 8."""
+    deep = np.arange(1 << 12)
+    luma, chroma = deep * 255 / 4095, (deep + 0.5 - 2048) * 255 / 4095 + 128
+    return np.rint(luma).astype(np.uint8), np.rint(chroma).clip(0, 255).astype(np.uint8)
+
+
+_LUMA, _CHROMA = _tables()
+
+
+def _rounded(deep: VideoFrame) -> VideoFrame:
+    """A `yuv420p12le` frame of full range as `yuv420p`."""
+    frame = VideoFrame(deep.width, deep.height, "yuv420p")
+    for table, source, target in zip((_LUMA, _CHROMA, _CHROMA), deep.planes, frame.planes, strict=True):
+        samples = np.frombuffer(memoryview(source), np.uint16).reshape(source.height, -1)[:, : source.width]
+        rows = np.frombuffer(memoryview(target), np.uint8).reshape(target.height, -1)[:, : target.width]
+        np.take(table, samples, out=rows, mode="clip")
+    return frame

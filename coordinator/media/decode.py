@@ -84,6 +84,8 @@ class Reader:
         """Packets that could not be decoded."""
         self.broken_off = False
         """Whether the file ended in the middle."""
+        self.hidden = 0
+        """Pictures that the file's edit list does not show; they are decoded and left out."""
         self.timeline = Timeline(facts.time_base, facts.rate)
         self._converter = Converter(facts.colour)
         self._container = open_input(path, limits)
@@ -116,6 +118,7 @@ class Reader:
             if packet.stream.index != self._video.index:
                 yield CopiedPacket(packet.stream.index, packet)
                 continue
+            self.hidden += packet.is_discard
             for frame in self._decode(packet):
                 pictures += 1
                 yield Picture(self._stamp(frame), frame, self._converter)

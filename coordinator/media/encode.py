@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from coordinator.media.colour import Colour, Converter
-from coordinator.media.container import choose_container
+from coordinator.media.container import assumed_layout, choose_container
 from coordinator.media.decode import CopiedPacket, Source
 from coordinator.media.errors import writing
 from coordinator.media.probe import VideoFacts, codec_name
@@ -153,6 +153,8 @@ class Writer:
                 log.warning("track %d cannot be written to %s: %s", track.index, self.container, error)
                 self.dropped.append(f"{track.type} ({codec_name(track)})")
                 continue
+            if isinstance(stream, AudioStream) and (layout := assumed_layout(track)):
+                stream.codec_context.layout = layout
             stream.metadata.update(_kept(track.metadata))
             stream.disposition = track.disposition
             copies[track.index] = stream

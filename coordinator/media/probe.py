@@ -45,6 +45,8 @@ class VideoFacts:
     """Average frames per second; None when unknown."""
     frames: int
     """Frames expected, declared or estimated; 0 when unknown."""
+    promised: int
+    """Frames the container declares, those its edit list hides included; 0 when it declares none."""
     first_pts: int
     sample_aspect_ratio: Fraction | None
     display_matrix: tuple[int, ...] | None
@@ -106,6 +108,7 @@ def _video_facts(container: InputContainer, stream: VideoStream, frame: VideoFra
         time_base=stream.time_base or Fraction(1, 90_000),
         rate=rate,
         frames=_expected_frames(stream, rate, _track_duration(container, stream)),
+        promised=stream.frames,
         first_pts=frame.pts or 0,
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
         display_matrix=_display_matrix(frame),

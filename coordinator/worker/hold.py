@@ -11,6 +11,7 @@ from coordinator.worker.patience import once, patiently
 from coordinator.worker.tools import Tools
 from framewire.bus.interface import Delivery
 from framewire.errors import Unavailable
+from framewire.lifecycle import end
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +41,7 @@ class Hold:
         try:
             yield
         finally:
-            keeping.cancel()
-            await asyncio.wait({keeping})
+            await end(keeping)
 
     async def _keep(self, cancel: Callable[[], None]) -> None:
         while not self._released:

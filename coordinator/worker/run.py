@@ -74,6 +74,8 @@ class JobRun:
             return Cancelled()
         if self.journal.attempt >= self._max_attempts:
             return GiveUp(error=exhausted(self._max_attempts, "the worker of the last one was lost"))
+        if self._halted is not None:  # the cancellation may have been swallowed: see framewire.lifecycle.end
+            return self._halted
         await self.journal.begin(self._placement)
         return await self._within_limit(self.journal)
 

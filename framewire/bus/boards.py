@@ -15,7 +15,6 @@ from framewire.v1.step_pb2 import Lane
 from framewire.work.v1.work_pb2 import WorkerStatus
 
 _LOOK_AGAIN = 5.0
-_LISTING = 4096
 _DELETED = "KV-Operation"
 _LANE, _WORKER = "lane", "worker"
 _LOOK_AT_CONTROLS = 1.0
@@ -159,8 +158,8 @@ def _control(kind: str, name: str) -> str:
 
 async def _listing(connection: Connection, bucket: str) -> AsyncIterator[tuple[str, bytes]]:
     """Subject and newest value of every key."""
-    request = {"multi_last": [streams.board_subject(bucket, ">")], "batch": _LISTING}
-    async for message in connection.direct_batch(streams.board_stream(bucket), request):
+    # one message a key; not asked for by `multi_last`, which the server refuses above 1,024 keys
+    async for message in connection.stored(streams.board_stream(bucket), streams.board_subject(bucket, ">")):
         headers = message.headers or {}
         if _DELETED not in headers:
             yield headers["Nats-Subject"], message.data

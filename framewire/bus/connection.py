@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -16,12 +16,15 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from framewire.errors import ErrorCode, Unavailable
+from framewire.lifecycle import end
 
 log = logging.getLogger(__name__)
 
 TIMEOUT = 5.0
 """Seconds one request to the servers may take."""
 
+_PAGE = 256
+_RESTORE_AGAIN = 1.0
 _END_OF_BATCH = "204"
 _NOTHING_FOUND = "404"
 
@@ -29,10 +32,13 @@ _NOTHING_FOUND = "404"
 class Connection:
     """A connected client, its JetStream context, and a sign for when it was lost and found again."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, restore: Callable[[], Awaitable[None]]) -> None:
+        """`restore` brings back what servers may have lost when they were; called after every reconnect."""
         self.client = client
         self.js = client.jetstream(timeout=TIMEOUT)
         self.reconnected = asyncio.Event()
+        self._restore = restore
+        self._restoring: asyncio.Task[None] | None = None
         self._lost = False
 
     async def on_disconnect(self) -> None:
@@ -45,8 +51,28 @@ class Connection:
         """Wake everybody who waits for `reconnected`; those who come later wait for the next time."""
         if self._lost:
             log.warning("NATS connection found again")
+        await self.stop_restoring()
+        self._restoring = asyncio.create_task(self._restore_until_done(), name="restore streams")
         self.reconnected.set()
         self.reconnected = asyncio.Event()
+
+    async def stop_restoring(self) -> None:
+        """Idempotent."""
+        task, self._restoring = self._restoring, None
+        if task is not None:
+            await end(task)
+
+    async def _restore_until_done(self) -> None:
+        """Servers that were just started may not be ready for it: again until it works or the connection is lost."""
+        while True:
+            try:
+                with unavailable_as_typed():
+                    await self._restore()
+            except Unavailable as error:
+                log.warning("streams are not looked after yet: %s", error.message)
+                await asyncio.sleep(_RESTORE_AGAIN)
+            else:
+                return
 
     async def direct_get(self, stream: str, request: dict[str, Any]) -> Msg | None:
         """One stored message, None when there is none. Served by any replica."""
@@ -57,8 +83,21 @@ class Connection:
         _refuse_status(message)
         return message
 
-    async def direct_batch(self, stream: str, request: dict[str, Any]) -> AsyncIterator[Msg]:
-        """Stored messages up to the end of the batch that `request` asks for."""
+    async def stored(self, stream: str, subject: str, *, after: int = 0) -> AsyncGenerator[Msg, None]:
+        """Messages a stream holds on `subject`, which may have wildcards, above number `after`.
+
+        Pages are read until one is empty: the server ends a page early when its bytes are many.
+        """
+        found = True
+        while found:
+            found = False
+            page = self._page(stream, {"seq": after + 1, "next_by_subj": subject, "batch": _PAGE})
+            async with contextlib.aclosing(page):
+                async for message in page:
+                    found, after = True, number_of(message)
+                    yield message
+
+    async def _page(self, stream: str, request: dict[str, Any]) -> AsyncGenerator[Msg, None]:
         inbox = self.client.new_inbox()
         with unavailable_as_typed():
             answers = await self.client.subscribe(inbox)

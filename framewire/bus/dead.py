@@ -5,6 +5,7 @@ Beside them lie the servers' own advisories about orders, which the stream captu
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 
@@ -44,9 +45,13 @@ class NatsDeadLetters:
 
     async def list(self, *, after: int = 0, limit: int = 100) -> Sequence[DeadLetter]:
         """Letters above `after`, oldest first."""
-        request = {"seq": after + 1, "next_by_subj": ">", "batch": limit}
-        messages = [message async for message in self._connection.direct_batch(streams.DEAD, request)]
-        return [await self._letter(message) for message in messages]
+        letters: list[DeadLetter] = []
+        async with contextlib.aclosing(self._connection.stored(streams.DEAD, ">", after=after)) as messages:
+            async for message in messages:
+                letters.append(await self._letter(message))
+                if len(letters) == limit:
+                    break
+        return letters
 
     async def get(self, number: int) -> DeadLetter | None:
         """One letter."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
 import nats.errors
+from google.protobuf.message import DecodeError
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.js.api import AckPolicy, ConsumerConfig
@@ -16,12 +18,15 @@ from nats.js.errors import APIError
 from framewire.bus import streams
 from framewire.bus.connection import TIMEOUT, Connection, number_before, number_of, status_of, unavailable_as_typed
 from framewire.bus.interface import EventConflict
-from framewire.errors import Unavailable
+from framewire.errors import ErrorCode, Unavailable
 from framewire.jobs.states import ends_job
 from framewire.v1.job_pb2 import Event
 
+log = logging.getLogger(__name__)
+
+_REQUEST_OVER = {"404", "408"}
+"""Nothing there, or the time of a request is up; any other status means that the consumer has gone or moved."""
 _WRONG_LAST_SEQUENCE = 10071
-_HISTORY_BATCH = 256
 _LOOK_AGAIN = 3.0
 """Seconds of silence after which a reader looks into the log: the last event may have been missed."""
 _PAUSE = 0.5
@@ -108,9 +113,10 @@ class NatsEventLog:
         lost_since: float | None = None
         while True:
             try:
-                async for event in self._history(job_id, last):
-                    last = event.number
-                    yield event
+                async with contextlib.aclosing(self._history(job_id, last)) as history:
+                    async for event in history:
+                        last = event.number
+                        yield event
                 lost_since = None
             except Unavailable:
                 lost_since = lost_since or time.monotonic()
@@ -120,20 +126,11 @@ class NatsEventLog:
                 last = event.number
                 yield event
 
-    async def _history(self, job_id: str, after: int) -> AsyncIterator[Event]:
-        while True:
-            request = {
-                "seq": after + 1,
-                "next_by_subj": streams.event_subject(job_id),
-                "batch": _HISTORY_BATCH,
-            }
-            count = 0
-            async for message in self._connection.direct_batch(streams.EVENTS, request):
-                event = _event(message)
-                after, count = event.number, count + 1
-                yield event
-            if count < _HISTORY_BATCH:
-                return
+    async def _history(self, job_id: str, after: int) -> AsyncGenerator[Event, None]:
+        stored = self._connection.stored(streams.EVENTS, streams.event_subject(job_id), after=after)
+        async with contextlib.aclosing(stored):
+            async for message in stored:
+                yield _event(message)
 
     async def _live(self, live: Subscription, last: int) -> AsyncIterator[Event]:
         reconnected = self._connection.reconnected
@@ -197,12 +194,16 @@ class NatsEventFeed:
                 message = await self._answers.next_msg(timeout=max(left, 0.1))
             except nats.errors.TimeoutError:
                 break
-            if status_of(message):
+            if status := status_of(message):
                 self._asked = 0
-                await asyncio.sleep(0)
-                continue
+                if status in _REQUEST_OVER:
+                    continue
+                if received:
+                    break  # the next fetch hears of it
+                raise Unavailable(f"NATS answered {status} to a feed", code=ErrorCode.BUS_UNAVAILABLE)
             self._asked -= 1
-            received.append(NatsReceived(message))
+            if event := await _readable(message):
+                received.append(event)
         return received
 
     async def close(self) -> None:
@@ -218,6 +219,17 @@ class NatsEventFeed:
         with unavailable_as_typed():
             await self._connection.client.publish(subject, request.encode(), reply=self._inbox)
         self._asked, self._asked_until = batch, time.monotonic() + min(wait, TIMEOUT)
+
+
+async def _readable(message: Msg) -> NatsReceived | None:
+    """None for bytes that are no event: they are passed over for good, or they would come back for ever."""
+    try:
+        return NatsReceived(message)
+    except DecodeError:
+        log.critical("passed over number %d on %s, it is no event", message.metadata.sequence.stream, message.subject)
+        with unavailable_as_typed():
+            await message.term()
+        return None
 
 
 def _payload(event: Event) -> bytes:

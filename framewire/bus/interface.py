@@ -129,7 +129,10 @@ class EventFeed(Protocol):
     """Every job's events, at least once each, in order but for redeliveries."""
 
     async def fetch(self, *, batch: int, wait: float) -> Sequence[Received]:
-        """Up to `batch` events, waiting up to `wait` seconds for the first."""
+        """Up to `batch` events, waiting up to `wait` seconds for the first.
+
+        After Unavailable the feed is to be opened again: the servers may have lost what they knew of it.
+        """
 
     async def close(self) -> None:
         """Stop reading; the position stays."""

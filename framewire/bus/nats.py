@@ -55,7 +55,7 @@ class NatsBus:
     async def connect(cls, settings: NatsSettings) -> NatsBus:
         """Connect and make sure the streams exist. Raises Unavailable when no server answers in time."""
         client = Client()
-        connection = Connection(client)
+        connection = Connection(client, lambda: ensure_streams(client, settings.streams))
         try:
             async with asyncio.timeout(settings.connect_timeout):
                 await client.connect(
@@ -88,6 +88,7 @@ class NatsBus:
     async def close(self) -> None:
         """Flush and disconnect, within a bound. Idempotent."""
         await self.jobs.close()
+        await self._connection.stop_restoring()
         if self._connection.client.is_closed:
             return
         with contextlib.suppress(nats.errors.Error, TimeoutError):

@@ -27,7 +27,6 @@ from nats.js.api import (
     KeyValueConfig,
     RePublish,
     RetentionPolicy,
-    StorageType,
     StreamConfig,
 )
 from nats.js.errors import APIError, BadRequestError
@@ -138,12 +137,18 @@ async def ensure_streams(client: Client, settings: StreamSettings) -> None:
         except BadRequestError as error:
             if error.err_code != _STREAM_EXISTS:
                 raise
-            await js.update_stream(config)
+            await js.update_stream(await _not_fewer_replicas(js, config))
     for lane in LANES:
         for priority in PRIORITIES:
             await _ensure_job_consumer(client, lane, priority)
     for board in _boards(settings):
         await _ensure_board(js, board)
+
+
+async def _not_fewer_replicas(js: JetStreamContext, config: StreamConfig) -> StreamConfig:
+    """What an operator raised stays raised: a process that knows of one server must not take the other copies away."""
+    there = (await js.stream_info(str(config.name))).config.num_replicas or 1
+    return config.evolve(num_replicas=max(there, config.num_replicas or 1))
 
 
 def _streams(settings: StreamSettings) -> list[StreamConfig]:
@@ -180,7 +185,8 @@ def _boards(settings: StreamSettings) -> list[KeyValueConfig]:
     replicas = settings.replicas
     return [
         KeyValueConfig(bucket=CANCELLATIONS, ttl=EVENTS_AGE, replicas=replicas, direct=True),
-        KeyValueConfig(bucket=WORKERS, ttl=WORKER_AGE, replicas=replicas, direct=True, storage=StorageType.MEMORY),
+        # on disk, small and short-lived as it is: a server forgets even that there was a stream kept in memory
+        KeyValueConfig(bucket=WORKERS, ttl=WORKER_AGE, replicas=replicas, direct=True),
         KeyValueConfig(bucket=CONTROLS, replicas=replicas, direct=True),
         KeyValueConfig(bucket=BACKLOG, replicas=replicas, direct=True),
     ]

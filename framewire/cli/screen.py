@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 
@@ -29,8 +30,7 @@ class Screen:
     def show(self, renderable: RenderableType, record: Mapping[str, object]) -> None:
         """One fact: something to read for people, one object a line for programs."""
         if self.as_json:
-            sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
-            sys.stdout.flush()
+            _write_line(json.dumps(record, ensure_ascii=False))
         else:
             self.console.print(renderable)
 
@@ -54,6 +54,16 @@ class Screen:
         details = [f"{each.field}: {each.description}" for each in error.violations]
         told = all(each.field in error.message for each in error.violations)
         self.error(str(error.code), error.message if told else f"{error.message} ({'; '.join(details)})")
+
+
+def _write_line(line: str) -> None:
+    """To stdout, at once. Ends the command when nobody reads it any more, as rich does with its lines."""
+    try:
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
 
 
 def as_record(message: Message) -> dict[str, object]:

@@ -15,7 +15,7 @@ import grpc
 
 from framewire.client.errors import typed_errors
 from framewire.client.operations import Operations
-from framewire.client.transfer import Advance, get_file, nobody, put_file, sha256_of
+from framewire.client.transfer import Advance, get_file, nobody, put_file, sha256_of, shown_name
 from framewire.client.watch import Patience, watch
 from framewire.errors import ErrorCode, FramewireError, InvalidRequest, LocalError, Unavailable
 from framewire.jobs.states import TERMINAL
@@ -77,7 +77,7 @@ class Client:
         Raises LocalError (FILE_NOT_FOUND) and what the server says of the upload.
         """
         size, sha256 = await _describe(path)
-        request = asset_pb2.CreateUploadRequest(filename=filename or path.name, size_bytes=size, sha256=sha256)
+        request = asset_pb2.CreateUploadRequest(filename=filename or shown_name(path), size_bytes=size, sha256=sha256)
         created = await self._call(self._assets.CreateUpload(request, timeout=self._settings.call_timeout))
         await self._again(lambda: put_file(created.upload, path, size, advance))
         complete = asset_pb2.CompleteUploadRequest(asset_id=created.asset.asset_id)

@@ -34,6 +34,15 @@ def sha256_of(path: Path) -> tuple[int, str]:
         return file.tell(), digest
 
 
+def shown_name(path: Path) -> str:
+    """A file's name as people are shown it: what the server would refuse in it becomes `_`, as does what is no text.
+
+    On Linux a name is bytes, and may hold line feeds, escape sequences and what is not UTF-8.
+    """
+    name = "".join(c if c.isprintable() and c not in "/\\" else "_" for c in path.name)
+    return name[:255]
+
+
 async def put_file(signed: SignedUrl, path: Path, size: int, advance: Advance = nobody) -> None:
     """Send a file's first `size` bytes. Raises Unavailable (STORE_UNAVAILABLE)."""
     headers = {**signed.headers, "Content-Length": str(size)}
@@ -46,8 +55,10 @@ async def put_file(signed: SignedUrl, path: Path, size: int, advance: Advance = 
 async def get_file(signed: SignedUrl, path: Path, *, size: int, sha256: str, advance: Advance = nobody) -> None:
     """Receive a file. It appears at `path` when it is complete and its size and hash are right, or not at all.
 
+    A device or a pipe is never replaced by a file.
     Raises Unavailable (STORE_UNAVAILABLE) and LocalError (FILE_UNWRITABLE).
     """
+    await asyncio.to_thread(_refuse_what_is_no_file, path)
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(4)}.part")
     try:
         with _write_errors(path):
@@ -57,6 +68,11 @@ async def get_file(signed: SignedUrl, path: Path, *, size: int, sha256: str, adv
             await asyncio.to_thread(temporary.replace, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise LocalError(f"cannot write {path}: it is not a file", code=ErrorCode.FILE_UNWRITABLE)
 
 
 async def _receive(signed: SignedUrl, path: Path, size: int, advance: Advance) -> tuple[int, str]:

@@ -53,20 +53,27 @@ class AssetStore:
             await connection.execute(assets.insert().values(values))
             return stored_asset(await find(connection, workspace_id, asset_id))
 
-    async def complete_upload(self, workspace_id: str, asset_id: str, *, sha256: str) -> StoredAsset:
+    async def complete_upload(
+        self, workspace_id: str, asset_id: str, *, sha256: str, object_key: str = ""
+    ) -> StoredAsset:
         """Say that the bytes are there and checked, and queue the jobs that waited for nothing else.
 
+        With an `object_key` they lie there from now on, and the deletion of what was uploaded is left in the outbox.
         An asset that is READY already stays as it is.
         """
         async with self._database.write() as connection:
             row = await find(connection, workspace_id, asset_id, lock=True)
             if row.state == "READY":
                 return stored_asset(row)
-            ready = assets.update().where(assets.c.asset_id == asset_id).values(state="READY", sha256=sha256)
-            await connection.execute(ready)
+            values = {"state": "READY", "sha256": sha256, "object_key": object_key or row.object_key}
+            await connection.execute(assets.update().where(assets.c.asset_id == asset_id).values(values))
+            moved = values["object_key"] != row.object_key
+            if moved:
+                uploaded = (OutboxKind.DELETE_OBJECT, row.object_key.encode())
+                await outbox.put(connection, workspace_id, asset_id, uploaded)
             queued = await queueing.queue_waiting(connection, asset_id, self._windows)
             result = stored_asset(await find(connection, workspace_id, asset_id))
-        if queued:
+        if queued or moved:
             self._database.outbox_filled.set()
         return result
 

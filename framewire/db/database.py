@@ -18,7 +18,7 @@ from framewire.errors import ErrorCode, LocalError, Unavailable
 _WAIT = 10.0  # seconds for a connection or a lock
 _STATEMENT = 30.0  # seconds for one statement
 _READ_ONLY = "framewire_read_only"
-_GONE = ("08", "53", "57")  # SQLSTATE classes: connection, resources, shutdown
+_GONE = ("08", "40", "53", "57")  # SQLSTATE classes: connection, rolled back (a deadlock), resources, shutdown
 
 
 class Database:

@@ -50,7 +50,7 @@ async def _fold_job(connection: AsyncConnection, row: Row, events: Sequence[Even
     for event in events:
         if event.WhichOneof("kind") == "input":
             await _store_media(connection, event)
-        _note_start(change, row, event)
+        _note_begin(change, row, event)
         if event.number <= change.get("last_event", row.last_event) or _too_late(change.get("state", row.state), event):
             continue
         _apply(change, event)
@@ -66,19 +66,25 @@ def _too_late(state: str, event: Event) -> bool:
     return state in _ENDED and not can_follow(job_state(state), event.status.state)
 
 
-def _note_start(change: dict[str, Any], row: Row, event: Event) -> None:
-    if event.status.state == JOB_STATE_RUNNING and row.start_time is None and "start_time" not in change:
+def _note_begin(change: dict[str, Any], row: Row, event: Event) -> None:
+    if event.status.state != JOB_STATE_RUNNING:
+        return
+    if row.start_time is None and "start_time" not in change:
         change["start_time"] = event.time.ToDatetime(UTC)
+    if event.status.worker and event.attempt == change.get("attempt", row.attempt):
+        change["worker"] = _text(event.status.worker, 255)
 
 
 def _apply(change: dict[str, Any], event: Event) -> None:
     change["last_event"] = event.number
     change["attempt"] = event.attempt
-    match event.WhichOneof("kind"):
-        case "progress":
-            change["progress"] = event.progress.SerializeToString()
-        case "status":
-            _apply_status(change, event)
+    if event.WhichOneof("kind") == "status":
+        _apply_status(change, event)
+        return
+    # only a worker says anything else, and only while the job runs: its RUNNING may still be on its way to here
+    change["state"] = state_name(JOB_STATE_RUNNING)
+    if event.WhichOneof("kind") == "progress":
+        change["progress"] = event.progress.SerializeToString()
 
 
 def _apply_status(change: dict[str, Any], event: Event) -> None:
@@ -87,7 +93,7 @@ def _apply_status(change: dict[str, Any], event: Event) -> None:
         return  # the row began there, and may have left since: the upload moves the row before the log
     change["state"] = state_name(status.state)
     if status.worker:
-        change["worker"] = status.worker
+        change["worker"] = _text(status.worker, 255)
     if status.state == JOB_STATE_RUNNING:
         change |= {"placement": status.placement, "released": True}  # a worker has it, whatever this database forgot
     if status.state not in TERMINAL:
@@ -95,10 +101,15 @@ def _apply_status(change: dict[str, Any], event: Event) -> None:
         return
     change |= {"end_time": event.time.ToDatetime(UTC), "cancel_requested": False}
     if status.HasField("error"):
-        change |= {"error_code": status.error.code, "error_message": status.error.message}
+        change |= {"error_code": _text(status.error.code, 64), "error_message": _text(status.error.message)}
     if status.state == JOB_STATE_SUCCEEDED:
         change["output_asset_ids"] = [output.asset_id for output in status.outputs]
         change["fidelity"] = status.fidelity.SerializeToString()
+
+
+def _text(text: str, longest: int | None = None) -> str:
+    """What PostgreSQL takes as text: a NUL in a message must not keep the end of a job from being recorded."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:longest]
 
 
 async def _store_media(connection: AsyncConnection, event: Event) -> None:
@@ -112,7 +123,7 @@ async def _insert_output(connection: AsyncConnection, event: Event, output: Asse
     values = {
         "asset_id": output.asset_id,
         "workspace_id": event.workspace_id,
-        "filename": output.filename,
+        "filename": _text(output.filename, 255),
         "state": AssetState.Name(output.state).removeprefix("ASSET_STATE_"),
         "size_bytes": output.size_bytes,
         "declared_sha256": "",

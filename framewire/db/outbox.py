@@ -6,7 +6,7 @@ Written in the transaction that decides, sent by the gateway's relay, removed wh
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -37,15 +37,23 @@ class OutboxRow:
     payload: bytes
 
 
+ON_BUS = frozenset(OutboxKind) - {OutboxKind.DELETE_OBJECT}
+IN_STORE = frozenset({OutboxKind.DELETE_OBJECT})
+"""What each server behind the gateway is needed for. Rows of one subject are all of one of these."""
+
+
 class Outbox:
     """The relay's end of the outbox."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take(self, limit: int) -> list[OutboxRow]:
-        """The oldest rows. They stay until they are removed."""
-        query = sa.select(outbox).order_by(outbox.c.outbox_id).limit(limit)
+    async def take(
+        self, limit: int, *, after: int = 0, kinds: Collection[OutboxKind] = frozenset(OutboxKind)
+    ) -> list[OutboxRow]:
+        """The oldest rows of these kinds with numbers above `after`. They stay until they are removed."""
+        chosen = (outbox.c.outbox_id > after, outbox.c.kind.in_([kind.value for kind in kinds]))
+        query = sa.select(outbox).where(*chosen).order_by(outbox.c.outbox_id).limit(limit)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
         return [

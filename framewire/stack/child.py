@@ -82,8 +82,11 @@ class Child:
         reading, writing = os.pipe()
         try:
             await self._spawn(writing)
-        except BaseException:
+        except BaseException as error:
             os.close(reading)
+            if isinstance(error, OSError):
+                message = f"{self.spec.name} cannot be started: {error}"
+                raise LocalError(message, code=ErrorCode.STACK_START_FAILED) from error
             raise
         finally:
             os.close(writing)

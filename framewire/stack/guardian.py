@@ -27,6 +27,8 @@ MARKER = "FRAMEWIRE_STACK"
 _PROC = Path("/proc")
 _SHM = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lies, not a temporary file of ours
 _ROUNDS = 20
+_EXEC = 0.1
+"""Seconds between two looks that find nobody: a process that is about to execute a program has no environment."""
 
 
 def reclaim(marker: str, sessions: Iterable[int], shm_prefix: str, *, grace: float) -> int:
@@ -39,10 +41,15 @@ def reclaim(marker: str, sessions: Iterable[int], shm_prefix: str, *, grace: flo
     shared = _shared_memory(first)
     _signal_all(first, signal.SIGTERM)
     _wait_gone(first, grace)
+    empty = 0
     for _ in range(_ROUNDS):
         rest = processes(marker, sessions)
-        if not rest:
+        empty = 0 if rest else empty + 1
+        if empty == 2:
             break
+        if not rest:
+            time.sleep(_EXEC)
+            continue
         shared |= _shared_memory(rest)
         _signal_all(rest, signal.SIGKILL)
         _wait_gone(rest, 1.0)

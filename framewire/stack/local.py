@@ -7,6 +7,7 @@ async with LocalStack(StackSettings(data=folder, environment=os.environ)) as sta
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -119,7 +120,8 @@ class LocalStack:
 
     def _on_change(self, child: Child) -> None:
         if child.phase is not Phase.STOPPED:
-            self._write_state()
+            with contextlib.suppress(OSError):  # a full disk must not end the supervision
+                self._write_state()
         self._changed(child)
 
     def _write_state(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -68,7 +69,7 @@ def _nats(folder: DataFolder, keys: StackKeys, ports: Ports) -> ChildSpec:
         f"""\
 listen: "{HOST}:{ports.nats}"
 server_name: "framewire-local"
-jetstream {{ store_dir: "{folder.nats}", sync_interval: always }}
+jetstream {{ store_dir: {json.dumps(str(folder.nats))}, sync_interval: always }}
 authorization {{ user: "{NATS_USER}", password: "{keys.nats_password}" }}
 max_payload: 1MB
 """,
@@ -167,7 +168,6 @@ def _coordinator(settings: StackSettings, folder: DataFolder, keys: StackKeys, p
             "FRAMEWIRE_TRITON_URL": f"{HOST}:{ports.triton}",
             "FRAMEWIRE_TRITON_KEY": keys.triton_key,
             "FRAMEWIRE_TRITON_SHARED_MEMORY": "yes",
-            "FRAMEWIRE_SHM_PREFIX": folder.shm_prefix,
             "FRAMEWIRE_LANES": settings.lanes,
             "FRAMEWIRE_SLOTS": str(settings.slots),
             "FRAMEWIRE_SCRATCH": str(folder.scratch),

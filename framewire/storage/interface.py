@@ -49,6 +49,9 @@ class ObjectStore(Protocol):
     def list(self, prefix: str) -> AsyncIterator[ObjectInfo]:
         """Objects whose key starts with `prefix`, in the order of their keys."""
 
+    async def copy(self, source: str, target: str) -> None:
+        """Make `target` the same bytes as `source` is now, within the store, replacing what was there."""
+
     async def delete(self, key: str) -> None:
         """Delete an object. Deleting what is not there is not an error."""
 

@@ -8,6 +8,15 @@ def upload_key(workspace_id: str, asset_id: str) -> str:
     return f"{workspace_id}/uploads/{asset_id}"
 
 
+def asset_key(workspace_id: str, asset_id: str, completion: str) -> str:
+    """Where an upload's bytes lie once they are checked.
+
+    `completion` is new each time somebody completes: a signed URL can still write to `upload_key`, so what was
+    checked there may be something else a moment later.
+    """
+    return f"{workspace_id}/assets/{asset_id}/{completion}"
+
+
 def result_key(workspace_id: str, job_id: str, attempt: int, asset_id: str) -> str:
     """Where an attempt puts its result.
 

@@ -46,6 +46,10 @@ class MemoryObjectStore:
             if key.startswith(prefix):
                 yield ObjectInfo(key=key, size=len(self._objects[key]))
 
+    async def copy(self, source: str, target: str) -> None:
+        """Make `target` the same bytes."""
+        self._objects[target] = self._load(source)
+
     async def delete(self, key: str) -> None:
         """Delete an object."""
         self._objects.pop(key, None)

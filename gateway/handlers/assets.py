@@ -62,8 +62,12 @@ class AssetHandlers:
         stored = await self._assets.get(call.workspace_id, request.asset_id)
         if stored.asset.state == ASSET_STATE_READY:
             return stored.asset
-        sha256 = await self._uploads.check(stored)
-        completed = await self._assets.complete_upload(call.workspace_id, request.asset_id, sha256=sha256)
+        accepted = await self._uploads.accept(stored)
+        completed = await self._assets.complete_upload(
+            call.workspace_id, request.asset_id, sha256=accepted.sha256, object_key=accepted.object_key
+        )
+        if completed.object_key != accepted.object_key:  # somebody else completed it meanwhile
+            await self._uploads.discard(accepted)
         return completed.asset
 
     async def get_asset(self, call: Call, request: GetAssetRequest) -> Asset:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiohttp import web
@@ -13,12 +14,16 @@ from gateway.addresses import Address
 from gateway.methods import public_methods
 from gateway.pipeline import REQUEST_ID, Arrival, Parse, Pipeline
 from gateway.readiness import Readiness
+from gateway.rest.http_log import http_log
 from gateway.rest.pages import add_pages
 from gateway.rest.routes import Route, routes_of
 from gateway.rest.streaming import framing_for, status_json, write_stream
 from gateway.rest.transcode import request_message, to_json
 
 _LARGEST_BODY = 1 << 20  # bytes; media never comes this way
+_BODY_TIMEOUT = 30.0  # seconds
+_LONGEST_NUMBER = 20  # digits of the largest event number
+_SHOWN = 200  # characters of what a client sent that come back in an error
 _JSON = "application/json"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _ARRIVAL = web.RequestKey("arrival", Arrival)
@@ -34,7 +39,9 @@ class RestServer:
             for route in routes_of(method):
                 app.router.add_route(route.verb, route.path, _serve(pipeline, route))
         # a client that goes away cancels its call: watchers and half-read uploads give back what they hold at once
-        self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=grace, access_log=None)
+        self._runner = web.AppRunner(
+            app, handler_cancellation=True, shutdown_timeout=grace, access_log=None, logger=http_log()
+        )
         self._address = address
         self.port = 0
 
@@ -75,7 +82,7 @@ async def _typed(request: web.Request, handler: _Handler) -> web.StreamResponse:
     except web.HTTPRequestEntityTooLarge:
         raise InvalidRequest(f"the body is larger than {_LARGEST_BODY} bytes") from None
     except (web.HTTPNotFound, web.HTTPMethodNotAllowed):
-        raise NotFound(f"no {request.method} {request.path}", code=ErrorCode.NOT_FOUND) from None
+        raise NotFound(f"no {request.method} {request.path[:_SHOWN]}", code=ErrorCode.NOT_FOUND) from None
 
 
 def _error(error: FramewireError, request_id: str) -> web.Response:
@@ -119,7 +126,13 @@ async def _parser(request: web.Request, route: Route) -> Parse:
 
 
 async def _body(request: web.Request) -> bytes:
-    body = await request.read()
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT):
+            body = await request.read()
+    except web.RequestPayloadError:
+        raise InvalidRequest("the body cannot be read: it is cut short or not encoded as its headers say") from None
+    except TimeoutError:
+        raise InvalidRequest(f"the body did not arrive within {_BODY_TIMEOUT:.0f} seconds") from None
     # anything else could be sent by a page of any site without the browser asking us first
     if body and request.content_type != _JSON:
         raise InvalidRequest(f"the body must be {_JSON}, not {request.content_type}")
@@ -132,7 +145,7 @@ def _query(request: web.Request, route: Route) -> list[tuple[str, str]]:
     came_to = request.headers.get("Last-Event-ID") if route.method.streams else None
     if not came_to:
         return query
-    if not came_to.isascii() or not came_to.isdigit():
+    if not came_to.isascii() or not came_to.isdigit() or len(came_to) > _LONGEST_NUMBER:
         message = "must be the id of an event"
         raise InvalidRequest(f"Last-Event-ID {message}", violations=[Violation("Last-Event-ID", message)])
     return [(name, value) for name, value in query if name not in {"after_event", "afterEvent"}] + [

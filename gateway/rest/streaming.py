@@ -17,6 +17,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from framewire.errors import FramewireError
+from framewire.lifecycle import end
 from framewire.v1.job_pb2 import Event
 from gateway import errors
 from gateway.rest.transcode import to_json
@@ -119,7 +120,6 @@ async def with_heartbeats(source: AsyncIterator[_Item], every: float) -> AsyncGe
             yield item
     finally:
         if coming is not None:
-            coming.cancel()
-            await asyncio.wait({coming})
+            await end(coming)
         if close := getattr(source, "aclose", None):
             await close()

@@ -7,7 +7,6 @@ the latter, and like all protobuf JSON leave out what has its default value and 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
@@ -16,10 +15,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from framewire.errors import InvalidRequest, Violation
+from gateway.rest.complaints import refusal
 from gateway.validation import invalid
-
-_WHERE = re.compile(r'\s+at "?[\w]+\.?([\w.\[\]]*)"?\.?$')
-
 
 _TIMESTAMP = "google.protobuf.Timestamp"
 
@@ -51,7 +48,7 @@ def query_fields(message: Descriptor, query: Iterable[tuple[str, str]]) -> dict[
     for name, text in query:
         field = _field(message, name)
         if field is None or not _is_scalar(field):
-            raise _violation(name, "no such query parameter")
+            raise _violation(name[:100], "no such query parameter")
         value = _query_value(field, text)
         if field.is_repeated:
             fields.setdefault(field.name, []).append(value)
@@ -88,7 +85,9 @@ def _object(body: bytes) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(body, object_pairs_hook=_without_doubles)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise InvalidRequest("the body is not JSON that can be read: it is nested too deeply") from None
+    except ValueError as error:
         raise InvalidRequest(f"the body is not JSON: {str(error)[:200]}") from None
     if not isinstance(value, dict):
         raise InvalidRequest("the body must be a JSON object")
@@ -116,16 +115,9 @@ def _parse(message: Message, fields: dict[str, Any]) -> Message:
     try:
         return json_format.ParseDict(fields, message)
     except json_format.ParseError as error:
-        raise _unparsable(str(error)) from None
+        raise refusal(str(error)) from None
     except (RecursionError, ValueError, TypeError) as error:
         raise InvalidRequest(f"the request cannot be read: {str(error)[:200]}") from None
-
-
-def _unparsable(text: str) -> InvalidRequest:
-    """protobuf's message without its list of everything that would have been possible."""
-    line = text.splitlines()[0].strip()
-    where = _WHERE.search(line)
-    return invalid([Violation(where.group(1) if where else "", _WHERE.sub("", line).rstrip(":. "))])
 
 
 def _violation(field: str, description: str) -> InvalidRequest:

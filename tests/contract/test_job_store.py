@@ -326,6 +326,24 @@ async def test_what_a_late_event_only_adds_is_added(stores):
     assert (await stores.assets.get(W, job.input_asset_ids[0])).asset.media.container == "mov"
 
 
+async def test_a_job_runs_whichever_of_its_worker_s_events_is_folded_first(stores):
+    job = await stores.queued()
+    await stores.fold(an_event(job, 3, progress=Progress(fraction=0.1)))  # another gateway has number 2 in its hands
+    assert (await stores.jobs.get(W, job.job_id)).state == JOB_STATE_RUNNING
+    await stores.fold(a_status(job, 2, JOB_STATE_RUNNING))
+    after = await stores.jobs.get(W, job.job_id)
+    assert (after.state, after.last_event, after.worker) == (JOB_STATE_RUNNING, 3, "w1")
+
+
+async def test_a_late_begin_of_an_earlier_attempt_does_not_name_its_worker(stores):
+    job = await stores.queued()
+    late = a_status(job, 2, JOB_STATE_RUNNING)
+    late.status.worker = "dead"
+    await stores.fold(a_status(job, 5, JOB_STATE_RUNNING, attempt=2))
+    await stores.fold(late)
+    assert (await stores.jobs.get(W, job.job_id)).worker == "w1"
+
+
 async def test_a_state_that_ends_the_job_is_final(stores):
     job = await stores.queued()
     await stores.fold(a_status(job, 5, JOB_STATE_CANCELLED))
@@ -339,6 +357,14 @@ async def test_a_failure_keeps_its_code_and_message(stores):
     await stores.fold(a_status(job, 5, JOB_STATE_FAILED, error=Error(code="MEDIA_UNREADABLE", message="not media")))
     after = await stores.jobs.get(W, job.job_id)
     assert (after.error.code, after.error.message) == ("MEDIA_UNREADABLE", "not media")
+
+
+async def test_a_failure_is_recorded_whatever_its_message_says(stores):
+    job = await stores.queued()
+    error = Error(code="C" * 100, message="cut at \0 here")  # PostgreSQL's text takes no NUL
+    await stores.fold(a_status(job, 5, JOB_STATE_FAILED, error=error))
+    after = await stores.jobs.get(W, job.job_id)
+    assert (after.state, after.error.code, after.error.message) == (JOB_STATE_FAILED, "C" * 64, "cut at \ufffd here")
 
 
 async def test_a_retry_takes_the_row_back_to_queued(stores):
@@ -411,6 +437,14 @@ async def test_a_sqlite_file_keeps_its_promises_over_power_loss(tmp_path):
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         ]
     assert found == ["wal", 2, 1, 10000]
+
+
+async def test_a_transaction_the_server_rolled_back_may_be_tried_again(stores):
+    if stores.database.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite has one writer at a time: nothing to deadlock with")
+    with pytest.raises(Unavailable):
+        async with stores.database.write() as connection:
+            await connection.execute(sa.text("DO $$ BEGIN RAISE deadlock_detected; END $$"))
 
 
 async def test_a_database_that_does_not_answer_is_unavailable():

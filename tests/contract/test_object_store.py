@@ -100,6 +100,19 @@ async def test_list_gives_what_lies_below_a_prefix_in_order(store: ObjectStore, 
     assert [(each.key, each.size) async for each in store.list("w/")] == [("w/a/1", 2), ("w/b/2", 2)]
 
 
+async def test_a_copy_stays_what_it_was_when_the_original_changes(
+    store: ObjectStore, file: Path, tmp_path: Path
+) -> None:
+    await store.put_file("w/from", file)
+    await store.copy("w/from", "w/to")
+    (tmp_path / "other").write_bytes(b"other")
+    await store.put_file("w/from", tmp_path / "other")
+    await store.get_file("w/to", tmp_path / "back")
+    assert filecmp.cmp(tmp_path / "back", file, shallow=False)
+    with pytest.raises(NotFound):
+        await store.copy("w/missing", "w/to")
+
+
 async def test_deleting_twice_is_not_an_error(store: ObjectStore, tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"12")
     await store.put_file("k", tmp_path / "x")

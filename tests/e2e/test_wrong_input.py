@@ -72,6 +72,8 @@ async def test_grpc_and_rest_answer_with_the_same_codes(stack: Stack) -> None:
         assert await grpc_code(jobs.GetJob(GetJobRequest(job_id="nonsense"))) == "INVALID_ARGUMENT"
         zero = CreateJobRequest(input_asset_ids=[NO_ASSET], steps=[Step(enhance=Enhance(scale=0))])
         assert await grpc_code(jobs.CreateJob(zero)) == "INVALID_ARGUMENT"
+        unknown = CreateJobRequest(input_asset_ids=[NO_ASSET], steps=[Step()])
+        assert await grpc_code(jobs.CreateJob(unknown)) == "STEP_UNKNOWN"
         none = CreateJobRequest(input_asset_ids=[NO_ASSET], steps=[Step(enhance=Enhance())])
         assert await grpc_code(jobs.CreateJob(none)) == "ASSET_NOT_FOUND"
     assert await rest_code(stack, "GET", f"/v1/jobs/{NO_JOB}") == (404, "JOB_NOT_FOUND")
@@ -79,5 +81,5 @@ async def test_grpc_and_rest_answer_with_the_same_codes(stack: Stack) -> None:
     zero_body = {"inputAssetIds": [NO_ASSET], "steps": [{"enhance": {"scale": 0}}]}
     assert await rest_code(stack, "POST", "/v1/jobs", zero_body) == (400, "INVALID_ARGUMENT")
     unknown_step = {"inputAssetIds": [NO_ASSET], "steps": [{"polish": {}}]}
-    assert (await rest_code(stack, "POST", "/v1/jobs", unknown_step))[0] == 400
+    assert await rest_code(stack, "POST", "/v1/jobs", unknown_step) == (400, "STEP_UNKNOWN")
     assert await rest_code(stack, "GET", "/v1/nothing") == (404, "NOT_FOUND")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 from collections.abc import Sequence
 from contextlib import aclosing
 
@@ -18,7 +19,7 @@ from framewire.errors import ErrorCode, Unavailable
 from framewire.jobs.ids import new_job_id
 from framewire.v1.job_pb2 import JOB_STATE_SUCCEEDED, Event, LogLine, StatusChange
 from framewire.v1.step_pb2 import LANE_GPU
-from framewire.work.v1.work_pb2 import JobOrder
+from framewire.work.v1.work_pb2 import JobOrder, WorkerStatus
 
 
 def line(job_id: str, text: str) -> Event:
@@ -117,3 +118,85 @@ async def test_without_a_server_connecting_fails_with_a_typed_error() -> None:
         await NatsBus.connect(NatsSettings(url="nats://somebody:password@127.0.0.1:9", connect_timeout=0.5))
     assert refused.value.code is ErrorCode.BUS_UNAVAILABLE
     assert refused.value.message == "no NATS server answers at nats://127.0.0.1:9"
+
+
+async def test_a_long_and_heavy_log_is_read_without_waiting_for_the_next_look(nats_bus: NatsBus) -> None:
+    job, number = new_job_id(), 0
+    for _ in range(40):  # 36 MB: more than the server puts into one page of a direct get
+        number = await nats_bus.events.append(line(job, "x" * 900_000), after=number)
+    end = Event(job_id=job, status=StatusChange(state=JOB_STATE_SUCCEEDED))
+    await nats_bus.events.append(end, after=number)
+    async with asyncio.timeout(2.9):  # a reader that takes the early end of a page for the end waits 3 s
+        assert len([event async for event in nats_bus.events.read(job)]) == 41
+
+
+async def test_a_board_of_any_size_can_be_listed(nats_bus: NatsBus) -> None:
+    for number in range(1100):  # the server refuses a `multi_last` of more than 1,024 keys
+        await nats_bus.cancellations.request(f"job_{number}")
+    listed = [job_id async for job_id in nats_bus.cancellations._all()]
+    assert sorted(listed) == sorted(f"job_{number}" for number in range(1100))
+
+
+async def test_workers_are_seen_again_when_the_server_was_restarted(
+    own_nats_server: NatsServer, nats_bus: NatsBus
+) -> None:
+    found_again = nats_bus._connection.reconnected
+    await asyncio.to_thread(own_nats_server.kill)
+    await asyncio.to_thread(own_nats_server.start)
+    async with asyncio.timeout(10):
+        await found_again.wait()
+    await nats_bus.workers.announce(WorkerStatus(worker="w"))
+    assert [status.worker for status in await nats_bus.workers.live()] == ["w"]
+
+
+async def test_a_server_that_lost_everything_is_set_up_again_by_those_who_reconnect(
+    own_nats_server: NatsServer, nats_bus: NatsBus
+) -> None:
+    found_again = nats_bus._connection.reconnected
+    await asyncio.to_thread(own_nats_server.kill)
+    shutil.rmtree(own_nats_server.folder / "jetstream")
+    await asyncio.to_thread(own_nats_server.start)
+    async with asyncio.timeout(10):
+        await found_again.wait()
+        await restored(nats_bus)
+    order = JobOrder(job_id=new_job_id(), lane=LANE_GPU, priority=1)
+    await nats_bus.jobs.publish(order)
+    delivery = await nats_bus.jobs.pull([LANE_GPU], wait=5)
+    assert delivery is not None
+    assert delivery.order == order
+    await nats_bus.workers.announce(WorkerStatus(worker="w"))
+    assert [status.worker for status in await nats_bus.workers.live()] == ["w"]
+
+
+async def restored(bus: NatsBus) -> None:
+    if task := bus._connection._restoring:
+        await asyncio.wait({task})
+
+
+async def test_a_feed_whose_position_the_server_lost_says_so_and_can_be_opened_again(nats_bus: NatsBus) -> None:
+    job = new_job_id()
+    await nats_bus.events.append(line(job, "0"), after=0)
+    feed = await nats_bus.events.open_feed("recorder")
+    await nats_bus._connection.js.delete_consumer(streams.EVENTS, "recorder")
+    with pytest.raises(Unavailable):
+        async with asyncio.timeout(2):
+            await feed.fetch(batch=10, wait=5)
+    await feed.close()
+    again = await nats_bus.events.open_feed("recorder")
+    assert [received.event.log.text for received in await again.fetch(batch=10, wait=5)] == ["0"]
+
+
+async def test_bytes_that_are_no_event_do_not_hold_up_a_feed(
+    nats_bus: NatsBus, caplog: pytest.LogCaptureFixture
+) -> None:
+    job = new_job_id()
+    await nats_bus.events.append(line(job, "0"), after=0)
+    broken = await nats_bus._connection.js.publish(streams.event_subject(new_job_id()), b"\xff not an event")
+    await nats_bus.events.append(line(new_job_id(), "1"), after=0)
+    feed = await nats_bus.events.open_feed("recorder")
+    async with asyncio.timeout(10):
+        texts: list[str] = []
+        while len(texts) < 2:
+            texts += [received.event.log.text for received in await feed.fetch(batch=10, wait=1)]
+    assert texts == ["0", "1"]
+    assert f"number {broken.seq}" in caplog.text

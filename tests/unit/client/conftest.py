@@ -64,7 +64,9 @@ class Gateway(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServic
     job: job_pb2.Job = field(default_factory=job_pb2.Job)
 
     async def CreateUpload(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802 - gRPC's names
-        asset = asset_pb2.Asset(asset_id="ast_1", size_bytes=request.size_bytes, sha256=request.sha256)
+        asset = asset_pb2.Asset(
+            asset_id="ast_1", filename=request.filename, size_bytes=request.size_bytes, sha256=request.sha256
+        )
         self.assets[asset.asset_id] = asset
         signed = asset_pb2.SignedUrl(url=f"{self.store.url}/ast_1?signature=secret", method="PUT")
         return asset_pb2.CreateUploadResponse(asset=asset, upload=signed)

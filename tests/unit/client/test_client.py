@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,33 @@ async def test_an_upload_arrives_whole_and_tells_how_far_it_is(client: Client, s
     assert told == sorted(told)
     assert told[-1] == (len(CONTENT), len(CONTENT))
     assert len(told) > 2
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        (b"holiday.mp4", "holiday.mp4"),
+        ("ünï😀 clip.mkv".encode(), "ünï😀 clip.mkv"),
+        (b"new\nline.mkv", "new_line.mkv"),
+        (b"not\xffutf-8.mkv", "not_utf-8.mkv"),
+        (b"esc\x1b[31m.mkv", "esc_[31m.mkv"),
+        (b"back\\slash.mkv", "back_slash.mkv"),
+    ],
+)
+async def test_a_file_is_uploaded_whatever_its_name_is(client: Client, tmp_path: Path, name: bytes, shown: str) -> None:
+    path = tmp_path / os.fsdecode(name)
+    path.write_bytes(b"bytes")
+    assert (await client.upload(path)).filename == shown
+
+
+async def test_a_pipe_is_not_replaced_by_a_download(client: Client, clip: Path, tmp_path: Path) -> None:
+    asset = await client.upload(clip)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(LocalError) as caught:
+        await client.download(asset.asset_id, pipe)
+    assert caught.value.code is ErrorCode.FILE_UNWRITABLE
+    assert pipe.is_fifo()
 
 
 async def test_an_upload_that_breaks_is_sent_again(client: Client, store: Store, clip: Path) -> None:

@@ -76,7 +76,7 @@ MISTAKES = [
     pytest.param(
         ("jobs", "CreateJob", UNKNOWN_STEP),
         ("POST", "/v1/jobs", {"inputAssetIds": [NO_ASSET], "steps": [{"sharpen": {}}]}),
-        "INVALID_ARGUMENT", ["steps[0]"], id="a step nobody knows",
+        "STEP_UNKNOWN", ["steps[0]"], id="a step nobody knows",
     ),
     pytest.param(
         ("steps", "GetStep", GetStepRequest(name="sharpen")), ("GET", "/v1/steps/sharpen", None),

@@ -18,8 +18,11 @@ class Rows:
     def __init__(self) -> None:
         self.folded: list[list[int]] = []
         self.away = False
+        self.poison: set[int] = set()
 
     async def fold(self, events, *, result_key) -> None:
+        if self.poison & {event.number for event in events}:
+            raise ValueError("this can never be stored")
         if self.away:
             raise Unavailable("no answer", code=ErrorCode.DATABASE_UNAVAILABLE)
         self.folded.append([event.number for event in events])
@@ -76,3 +79,53 @@ async def test_what_was_not_stored_comes_again_after_a_restart():
 def test_a_result_lies_where_its_attempt_put_it():
     event = Event(job_id="job_a", workspace_id="w", attempt=2)
     assert key_of_result(event, Asset(asset_id="ast_b")) == "w/results/job_a/2/ast_b"
+
+
+async def test_a_feed_that_was_lost_is_opened_again(monkeypatch):
+    bus, rows = MemoryBus(), Rows()
+    await say(bus, 1)
+    opened = await bus.events.open_feed("recorder")
+
+    async def lost(**_):
+        raise Unavailable("the consumer is gone", code=ErrorCode.BUS_UNAVAILABLE)
+
+    monkeypatch.setattr(opened, "fetch", lost)
+    feeds = [opened, await bus.events.open_feed("recorder")]
+
+    async def open_feed(name: str):
+        return feeds.pop(0)
+
+    monkeypatch.setattr(bus.events, "open_feed", open_feed)
+    recorder = a_recorder(bus, rows)
+    with pytest.raises(Unavailable):
+        await recorder.round()
+    await recorder.round()
+    assert rows.folded == [[1]]
+
+
+async def test_an_event_that_can_never_be_stored_holds_up_no_other_and_is_named_in_the_log(caplog):
+    bus, rows = MemoryBus(), Rows()
+    recorder = a_recorder(bus, rows)
+    rows.poison = {2}
+    await say(bus, 3)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="never"):
+            await recorder.round()
+    await recorder.round()
+    await say(bus, 1)
+    await recorder.round()
+    assert rows.folded == [[1], [3], [4]]
+    assert "event 2 of job_a is not recorded" in caplog.text
+
+
+async def test_a_database_that_is_away_makes_no_event_be_passed_over():
+    bus, rows = MemoryBus(), Rows()
+    recorder = a_recorder(bus, rows)
+    rows.away = True
+    await say(bus, 2)
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await recorder.round()
+    rows.away = False
+    await recorder.round()
+    assert rows.folded == [[1, 2]]

@@ -8,7 +8,7 @@ import pytest
 
 from framewire.db.assets import AssetStore
 from framewire.db.jobs import JobStore
-from framewire.db.outbox import Outbox
+from framewire.db.outbox import ON_BUS, Outbox, OutboxKind
 from framewire.errors import ErrorCode, Unavailable
 from framewire.jobs.ids import new_asset_id, new_job_id
 from framewire.testing.bus import MemoryBus
@@ -28,6 +28,7 @@ from framewire.v1.job_pb2 import (
 )
 from framewire.v1.step_pb2 import LANE_GPU
 from framewire.work.v1.work_pb2 import InputFile, JobOrder
+from gateway import relay
 from gateway.relay import Relay
 
 W = "default"
@@ -134,25 +135,80 @@ async def test_two_relays_on_one_outbox_say_everything_once(s):
     assert sorted(await s.queue()) == sorted(job.job_id for job in jobs)
 
 
-async def test_a_row_that_cannot_be_sent_holds_back_its_job_and_no_other(s, monkeypatch):
-    stuck, fine = await s.job(), await s.job()
-    append = s.bus.events.append
+def refuse(s, monkeypatch, *refused: Job) -> None:
+    """The bus takes no event of these jobs, though it answers."""
+    append, ids = s.bus.events.append, {job.job_id for job in refused}
 
     async def failing(event: Event, *, after: int) -> int:
-        if event.job_id == stuck.job_id:
-            raise Unavailable("no answer", code=ErrorCode.BUS_UNAVAILABLE)
+        if event.job_id in ids:
+            raise Unavailable("maximum payload exceeded", code=ErrorCode.BUS_UNAVAILABLE)
         return await append(event, after=after)
 
     monkeypatch.setattr(s.bus.events, "append", failing)
-    with pytest.raises(Unavailable):
-        await s.relay.round()
+
+
+async def test_a_row_that_cannot_be_sent_holds_back_its_job_and_no_other(s, monkeypatch):
+    monkeypatch.setattr(relay, "_FIRST_REST", 0.0)
+    stuck, fine = await s.job(), await s.job()
+    refuse(s, monkeypatch, stuck)
+    await s.relay.round()
     assert await s.queue() == [fine.job_id]
     assert {row.subject for row in await s.outbox.take(9)} == {stuck.job_id}
-    assert s.database.outbox_filled.is_set()
     monkeypatch.undo()
     await s.relay.round()
     assert stuck.job_id in await s.queue()
     assert await s.log(stuck) == [JOB_STATE_QUEUED]
+
+
+async def test_more_rows_that_cannot_be_sent_than_are_taken_at_once_hold_back_nothing(s, monkeypatch):
+    monkeypatch.setattr(relay, "_BATCH", 4)
+    stuck = [await s.job() for _ in range(6)]
+    fine = await s.job()
+    refuse(s, monkeypatch, *stuck)
+    await s.relay.round()
+    assert await s.queue() == [fine.job_id]
+
+
+async def test_what_cannot_be_sent_is_left_alone_for_a_while_and_named_in_the_log(s, monkeypatch, caplog):
+    stuck = await s.job()
+    refuse(s, monkeypatch, stuck)
+    await s.relay.round()
+    monkeypatch.undo()
+    s.database.outbox_filled.set()
+    await s.relay.round()
+    assert await s.queue() == []
+    assert f"{stuck.job_id} cannot be sent" in caplog.text
+
+
+async def test_no_row_is_to_blame_while_the_bus_is_away(s, monkeypatch):
+    job = await s.job()
+    refuse(s, monkeypatch, job)
+
+    async def away() -> None:
+        raise Unavailable("no answer", code=ErrorCode.BUS_UNAVAILABLE)
+
+    monkeypatch.setattr(s.bus, "ping", away)
+    with pytest.raises(Unavailable):
+        await s.relay.round()
+    assert s.database.outbox_filled.is_set()
+    monkeypatch.undo()
+    await s.relay.round()
+    assert await s.queue() == [job.job_id]
+
+
+async def test_jobs_are_sent_while_the_object_store_is_away(s, monkeypatch):
+    async def away(key: str) -> None:
+        raise Unavailable("no answer", code=ErrorCode.STORE_UNAVAILABLE)
+
+    monkeypatch.setattr(s.store, "delete", away)
+    await s.job(uploaded=False)
+    asset_id = new_asset_id()
+    await s.assets.create_upload(W, asset_id=asset_id, filename="x", size_bytes=1, declared_sha256="", object_key="k")
+    await s.assets.delete(W, asset_id)
+    job = await s.job()
+    await Relay(s.outbox, s.database.outbox_filled, s.bus, s.store, kinds=ON_BUS).round()
+    assert await s.queue() == [job.job_id]
+    assert [row.kind for row in await s.outbox.take(9)] == [OutboxKind.DELETE_OBJECT]
 
 
 async def test_a_queued_job_is_cancelled_and_leaves_the_queue(s):
@@ -245,9 +301,9 @@ async def test_the_bytes_of_a_deleted_asset_are_deleted(s):
 
 
 async def test_a_commit_wakes_the_relay(s):
-    relay = Relay(s.outbox, s.database.outbox_filled, s.bus, s.store, poll=60)
+    sender = Relay(s.outbox, s.database.outbox_filled, s.bus, s.store, poll=60)
     s.database.outbox_filled.clear()
-    turn = asyncio.ensure_future(relay.round())
+    turn = asyncio.ensure_future(sender.round())
     job = await s.job()
     async with asyncio.timeout(5):
         await turn

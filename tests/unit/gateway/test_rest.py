@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-from framewire.errors import InvalidRequest
+from framewire.errors import ErrorCode, InvalidRequest
 from framewire.v1.asset_pb2 import CompleteUploadRequest
 from framewire.v1.job_pb2 import JOB_STATE_RUNNING, CreateJobRequest, ListJobsRequest, WatchJobRequest
 from gateway.methods import public_methods
+from gateway.rest import server
 from gateway.rest.routes import routes_of
 from gateway.rest.transcode import request_message, to_json
 
@@ -78,6 +81,76 @@ def test_what_cannot_be_understood_is_refused_in_one_line(kind, parts, field):
     assert len(caught.value.message) < 300
     if field is not None:
         assert caught.value.violations[0].field == field
+
+
+@pytest.mark.parametrize(
+    ("kind", "parts", "message"),
+    [
+        (ListJobsRequest, {"query": [("page_size", "abc")]}, "page_size: 'abc' is not a whole number"),
+        (ListJobsRequest, {"query": [("page_size", "99999999999")]}, "page_size: 99999999999 is out of range"),
+        (ListJobsRequest, {"query": [("state", "SLEEPING")]}, "state: there is no value 'SLEEPING'"),
+        (CreateJobRequest, {"body": b'{"colour":"red"}'}, "there is no field 'colour'"),
+        (CreateJobRequest, {"body": b'{"priority":1.5}'}, "priority: '1.5' is not a whole number"),
+        (CreateJobRequest, {"body": b'{"steps":{}}'}, "steps: must be a list"),
+        (CreateJobRequest, {"body": b'{"inputAssetIds":[1]}'}, "inputAssetIds: must be a string"),
+        (
+            CreateJobRequest,
+            {"body": b'{"steps":[{"enhance":{"colour":1}}]}'},
+            "steps[0].enhance: there is no field 'colour'",
+        ),
+        (
+            CreateJobRequest,
+            {"body": b'{"steps":[{"enhance":{"scale":"abc"}}]}'},
+            "steps.scale: 'abc' is not a whole number",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said_in_words_of_the_contract(kind, parts, message):
+    with pytest.raises(InvalidRequest) as caught:
+        a_request(kind, **parts)
+    assert caught.value.message == message
+
+
+def test_a_step_nobody_knows_has_the_code_it_has_on_the_command_line():
+    with pytest.raises(InvalidRequest, match="no step 'sharpen'; there are: enhance") as caught:
+        a_request(CreateJobRequest, body=b'{"steps":[{"enhance":{}},{"sharpen":{}}]}')
+    assert caught.value.code is ErrorCode.STEP_UNKNOWN
+    assert caught.value.violations[0].field == "steps[1]"
+
+
+async def test_a_body_that_is_not_what_its_encoding_says_is_refused_and_leaves_one_line_in_the_log(here, caplog):
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    async with here.http.post(here.url("/v1/jobs"), data=b"\x1f\x8b garbage", headers=headers) as answer:
+        assert answer.status == 400
+        assert (await answer.json())["details"][0]["reason"] == "INVALID_ARGUMENT"
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_what_is_not_http_leaves_one_line_in_the_log(here, caplog):
+    reader, writer = await asyncio.open_connection("127.0.0.1", here.gateway.rest.port)
+    writer.write(b"GET / HTTP/9.9\r\n\r\n")
+    async with asyncio.timeout(5):
+        assert b" 400 " in await reader.readline()
+    writer.close()
+    assert [record.levelname for record in caplog.records if "not HTTP" in record.getMessage()] == ["INFO"]
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for_forever(here, monkeypatch):
+    monkeypatch.setattr(server, "_BODY_TIMEOUT", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", here.gateway.rest.port)
+    head = "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+    writer.write(head.encode())
+    async with asyncio.timeout(5):
+        assert b" 400 " in await reader.readline()
+    writer.close()
+
+
+async def test_an_event_id_longer_than_any_is_refused_shortly(here):
+    headers = {"Accept": "text/event-stream", "Last-Event-ID": "9" * 5000}
+    async with here.http.get(here.url(f"/v1/jobs/job_{'0' * 26}:watch"), headers=headers) as answer:
+        assert answer.status == 400
+        assert len((await answer.json())["message"]) < 100
 
 
 async def test_an_address_that_does_not_exist_is_not_found(here):

@@ -73,7 +73,7 @@ async def test_a_ready_asset_can_be_downloaded_under_its_name(here, monkeypatch)
     asset = await here.upload(b"a clip")
     signed = (await here.assets.CreateDownloadUrl(CreateDownloadUrlRequest(asset_id=asset.asset_id))).download
     assert signed.method == "GET"
-    assert f"default/uploads/{asset.asset_id}" in signed.url
+    assert f"default/assets/{asset.asset_id}/" in signed.url
 
 
 async def test_an_asset_that_is_not_there_yet_cannot_be_downloaded(here):
@@ -99,6 +99,26 @@ async def test_an_asset_is_deleted_with_its_bytes_once_no_job_needs_it(here):
     assert here.store._objects == {}
 
 
+async def test_a_signed_upload_can_change_nothing_once_the_asset_is_complete(here):
+    asset, upload = await here.reserve(b"bytes")
+    await here.send(upload, b"bytes")
+    await here.assets.CompleteUpload(CompleteUploadRequest(asset_id=asset.asset_id))
+    await here.send(upload, b"other")
+    stored = await here.asset_store.get("default", asset.asset_id)
+    assert b"".join([piece async for piece in here.store.read(stored.object_key)]) == b"bytes"
+
+
+async def test_an_upload_completed_many_times_at_once_is_kept_once(here):
+    asset, upload = await here.reserve(b"bytes")
+    await here.send(upload, b"bytes")
+    complete = CompleteUploadRequest(asset_id=asset.asset_id)
+    answers = await asyncio.gather(*(here.assets.CompleteUpload(complete) for _ in range(8)))
+    assert all(answer == answers[0] for answer in answers)
+    await here.relayed()
+    stored = await here.asset_store.get("default", asset.asset_id)
+    assert list(here.store._objects) == [stored.object_key]
+
+
 async def test_only_a_few_uploads_are_read_at_once(here):
     reading, most, go_on = 0, 0, asyncio.Event()
     full = asyncio.Event()
@@ -116,7 +136,7 @@ async def test_only_a_few_uploads_are_read_at_once(here):
     checker = UploadChecker(Slow(), at_once=2)
     asset, _ = await here.reserve()
     stored = await here.asset_store.get("default", asset.asset_id)
-    checks = [asyncio.ensure_future(checker.check(stored)) for _ in range(6)]
+    checks = [asyncio.ensure_future(checker.accept(stored)) for _ in range(6)]
     async with asyncio.timeout(5):
         await full.wait()
         go_on.set()

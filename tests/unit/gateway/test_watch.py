@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import aclosing
+from unittest.mock import AsyncMock
 
 import grpc
 import pytest
 
+from framewire.db.jobs import JobStore
+from framewire.errors import Unavailable
 from framewire.v1.job_pb2 import (
     JOB_STATE_FAILED,
     JOB_STATE_QUEUED,
@@ -16,6 +19,7 @@ from framewire.v1.job_pb2 import (
     JOB_STATE_SUCCEEDED,
     Error,
     Event,
+    GetJobRequest,
     Progress,
     WatchJobRequest,
 )
@@ -59,6 +63,28 @@ async def test_grpc_and_server_sent_events_tell_the_same(here):
     events = await over_grpc(here, job_id)
     assert [kind for _, kind in events] == ["status", "status", "progress", "status"]
     assert await over_sse(here, job_id) == events
+
+
+@pytest.mark.parametrize("attempt", range(5))
+async def test_who_has_seen_the_end_gets_the_same_answer_from_get(here, attempt):
+    job = await here.submit((await here.upload()).asset_id)
+    await here.bus.jobs.pull([LANE_GPU], wait=5)
+    call = here.jobs.WatchJob(WatchJobRequest(job_id=job.job_id))
+    await here.say(job.job_id, JOB_STATE_RUNNING)
+    await here.say(job.job_id, JOB_STATE_SUCCEEDED)
+    last = [event async for event in call][-1]
+    seen = await here.jobs.GetJob(GetJobRequest(job_id=job.job_id))
+    assert (seen.state, seen.last_event) == (last.status.state, last.number)
+
+
+async def test_an_end_that_is_not_recorded_in_time_is_told_all_the_same(here, monkeypatch):
+    monkeypatch.setattr(watch, "RECORDED_WITHIN", 0.1)
+    job = await here.submit((await here.upload()).asset_id)
+    await here.bus.jobs.pull([LANE_GPU], wait=5)
+    monkeypatch.setattr(JobStore, "fold", AsyncMock(side_effect=Unavailable("the database is away")))
+    await here.say(job.job_id, JOB_STATE_SUCCEEDED)
+    async with asyncio.timeout(5):
+        assert (await over_grpc(here, job.job_id))[-1][1] == "status"
 
 
 async def test_a_watcher_that_comes_back_gets_what_it_missed(here):

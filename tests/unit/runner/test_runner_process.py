@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clips import Clip, make_clip
+from clips import Clip, make_clip, truncate
 
 from framewire.v1.step_pb2 import Enhance, Step
 from framewire.work.v1.work_pb2 import RunnerOrder, RunnerReport
@@ -123,6 +123,19 @@ def test_an_input_that_is_no_media_is_reported_as_failed(tmp_path: Path) -> None
     assert reports[0].failed.error.code == "MEDIA_UNREADABLE"
     assert not reports[0].failed.retryable
     assert not (tmp_path / "out.mp4").exists()
+
+
+@pytest.mark.parametrize("share", [0.6, 1.0])
+def test_a_file_with_fewer_frames_than_it_promises_is_processed_with_a_warning(tmp_path: Path, share: float) -> None:
+    source = truncate(make_clip(tmp_path / "in.mp4", Clip(frames=100, index_first=True)), share)
+    with running() as runner:
+        runner.order(source, tmp_path / "out.mp4")
+        reports = list(runner.reports())
+    frames = reports[-1].done.fidelity.frames_in
+    said = [report.log.text for report in reports if "may be cut short" in report.log.text]
+    expected = [f"the file promises 100 frames, {frames} could be read: it may be cut short"]
+    assert said == (expected if share < 1 else [])
+    assert (frames == 100) == (share == 1.0)
 
 
 def test_closing_stdin_before_an_order_dismisses_the_runner() -> None:

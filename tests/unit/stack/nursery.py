@@ -16,6 +16,19 @@ from framewire.stack.supervisor import Supervisor
 
 READY = "import os; os.write(int(os.environ['FRAMEWIRE_READY_FD']), b'{\"hello\": 1}\\n')\n"
 WAIT = "import signal; signal.pause()\n"
+DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+IGNORE = DEAF + "while True: signal.pause()\n"
+
+
+def spawning(code: str) -> str:
+    """Code that starts `code` as a process in a session of its own, and goes on when that one runs."""
+    child = "print(flush=True)\n" + code
+    return f"""
+import subprocess, sys
+subprocess.Popen(
+    [sys.executable, "-I", "-S", "-c", {child!r}], start_new_session=True, stdout=subprocess.PIPE
+).stdout.readline()
+"""
 
 
 class Changes:

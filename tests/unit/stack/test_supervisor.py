@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from nursery import READY, WAIT, Nursery
+from nursery import DEAF, READY, WAIT, Nursery, spawning
 
 from framewire.errors import ErrorCode, LocalError
 from framewire.stack import guardian
@@ -53,10 +53,7 @@ signal.signal(signal.SIGTERM, end)
 
 
 async def test_a_child_that_ignores_term_is_killed_after_its_bound(nursery: Nursery) -> None:
-    ignore = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-    supervisor = nursery.supervisor(
-        nursery.spec("deaf", ignore + READY + "while True: signal.pause()", stop_timeout=0.1)
-    )
+    supervisor = nursery.supervisor(nursery.spec("deaf", DEAF + READY + "while True: signal.pause()", stop_timeout=0.1))
     await supervisor.start()
     async with asyncio.timeout(10):
         await supervisor.stop()
@@ -137,11 +134,7 @@ async def test_cancelling_a_start_leaves_no_process(nursery: Nursery) -> None:
 
 
 async def test_grandchildren_in_sessions_of_their_own_do_not_outlive_a_stop(nursery: Nursery) -> None:
-    spawn = f"""
-import subprocess, sys
-subprocess.Popen([sys.executable, '-I', '-S', '-c', {WAIT!r}], start_new_session=True)
-"""
-    supervisor = nursery.supervisor(nursery.spec("parent", spawn + READY + WAIT))
+    supervisor = nursery.supervisor(nursery.spec("parent", spawning(WAIT) + READY + WAIT))
     await supervisor.start()
     assert len(guardian.processes(nursery.marker, ())) == 2
     await supervisor.stop()

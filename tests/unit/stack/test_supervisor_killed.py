@@ -21,20 +21,15 @@ SUPERVISOR = """
 import asyncio, json, sys
 from pathlib import Path
 sys.path.insert(0, {helpers!r})
-from nursery import Nursery, READY, WAIT
-
-DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\\n"
-SPAWN = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', %r], start_new_session=True)\\n"
-SPAWN %= DEAF + "while True: signal.pause()"
+from nursery import DEAF, IGNORE, READY, WAIT, Nursery, spawning
 
 async def main():
     nursery = Nursery(Path({folder!r}))
-    nursery.marker = "killed-" + nursery.folder.name
     guard = nursery.guard()
     guard.state_file.write_text("{{}}")
     open("/dev/shm/" + guard.shm_prefix + "x", "w").close()
     supervisor = nursery.supervisor(
-        nursery.spec("obedient", SPAWN + READY + WAIT),
+        nursery.spec("obedient", spawning(IGNORE) + READY + WAIT),
         nursery.spec("deaf", DEAF + READY + "while True: signal.pause()"),
     )
     await supervisor.start()
