@@ -13,6 +13,7 @@ from framewire.db.migrate import upgrade
 from framewire.db.outbox import Outbox
 from framewire.db.repair import RepairStore
 from framewire.db.waiting import QueueView
+from gateway import reconciler, release
 from gateway.addresses import Address
 from gateway.background import Background
 from gateway.dead import DeadLetterOffice
@@ -50,11 +51,12 @@ class Gateway:
         jobs, assets = JobStore(database, fleet.window), AssetStore(database, fleet.window)
         self._recorder = Recorder(jobs, bus.events)
         self._relay = Relay(Outbox(database), database.outbox_filled, bus, store)
+        self._reconciler = Reconciler(RepairStore(database), jobs, assets, bus)
         self._background = (
             Background("relay", self._relay.round),
             Background("recorder", self._recorder.round),
-            Background("releaser", Releaser(jobs, bus.jobs, fleet).round),
-            Background("reconciler", Reconciler(RepairStore(database), jobs, assets, bus).round),
+            Background("releaser", Releaser(jobs, bus.jobs, fleet).round, every=release.EVERY),
+            Background("reconciler", self._reconciler.round, every=reconciler.EVERY),
         )
         queue = QueueView(database, fleet.window)
         pipeline = Pipeline(
