@@ -98,8 +98,10 @@ class Reconciler:
         """Whether the log had lost all of them."""
         for job in jobs:
             last = await self._events.last(job.job_id)
-            if last is None or last.number >= job.last_event:
-                return False  # nothing, not even an order, is left of a job the log has forgotten wholly
+            if last is None:
+                continue  # nothing, not even an order, is left of it; jobs older than the backup may still be known
+            if last.number >= job.last_event:
+                return False
             log.warning("%s: the log does not know how it ended; told", job.job_id)
             await self._say_end(job, last)
         return True
