@@ -106,10 +106,12 @@ async def until(stopping: asyncio.Event, source: AsyncIterator[_Item]) -> AsyncG
 
 
 async def _cancel(task: asyncio.Future[_Item]) -> None:
-    """Wait until a task that is no longer needed has really stopped."""
+    """Wait until a task that is no longer needed has really stopped. How it ended is of no interest here."""
     if not task.done():
         task.cancel()
         await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()
 
 
 async def _first(event: Event, rest: AsyncGenerator[Event, None] | None) -> AsyncGenerator[Event, None]:
