@@ -19,6 +19,7 @@ from framewire.work.v1.work_pb2 import JobOrder
 
 _REASON = "Framewire-Reason"
 _HISTORY = "Framewire-History"
+_REMOVED = "Unacknowledged message was deleted"  # nats-server's words for it
 _LONGEST_HISTORY = 50
 _LONGEST_LINE = 500
 
@@ -44,9 +45,16 @@ class NatsDeadLetters:
 
     async def list(self, *, after: int = 0, limit: int = 100) -> Sequence[DeadLetter]:
         """Letters above `after`, oldest first."""
-        request = {"seq": after + 1, "next_by_subj": ">", "batch": limit}
-        messages = [message async for message in self._connection.direct_batch(streams.DEAD, request)]
-        return [await self._letter(message) for message in messages]
+        letters: list[DeadLetter] = []
+        while len(letters) < limit:
+            batch = limit - len(letters)
+            request = {"seq": after + 1, "next_by_subj": ">", "batch": batch}
+            messages = [message async for message in self._connection.direct_batch(streams.DEAD, request)]
+            letters += [await self._letter(message) for message in messages if not _is_removal(message)]
+            if len(messages) < batch:
+                break
+            after = number_of(messages[-1])
+        return letters
 
     async def get(self, number: int) -> DeadLetter | None:
         """One letter."""
@@ -82,6 +90,13 @@ class NatsDeadLetters:
             order=None if stored is None else _order(stored.data),
             payload=message.data if stored is None else stored.data,
         )
+
+
+def _is_removal(message: Msg) -> bool:
+    """An advisory of what we did ourselves: an order was taken out of the queue that somebody had not acknowledged."""
+    if not (message.headers or {})["Nats-Subject"].startswith(streams.ADVISORIES):
+        return False
+    return bool(json.loads(message.data).get("reason") == _REMOVED)
 
 
 def _letter(message: Msg) -> DeadLetter:
