@@ -13,6 +13,7 @@ from framewire.db.migrate import upgrade
 from framewire.db.outbox import IN_STORE, ON_BUS, Outbox
 from framewire.db.repair import RepairStore
 from framewire.db.waiting import QueueView
+from gateway import reconciler, release
 from gateway.addresses import Address
 from gateway.background import Background
 from gateway.dead import DeadLetterOffice
@@ -53,12 +54,13 @@ class Gateway:
         relay = Relay(outbox, database.outbox_filled, bus, store, kinds=ON_BUS)
         # apart: a store that is away must not hold up jobs, and nobody waits for a deletion
         sweeper = Relay(outbox, asyncio.Event(), bus, store, kinds=IN_STORE, poll=1.0)
+        self._reconciler = Reconciler(RepairStore(database), jobs, assets, bus)
         self._background = (
             Background("relay", relay.round),
             Background("sweeper", sweeper.round),
             Background("recorder", self._recorder.round),
-            Background("releaser", Releaser(jobs, bus.jobs, fleet).round),
-            Background("reconciler", Reconciler(RepairStore(database), jobs, assets, bus).round),
+            Background("releaser", Releaser(jobs, bus.jobs, fleet).round, every=release.EVERY),
+            Background("reconciler", self._reconciler.round, every=reconciler.EVERY),
         )
         queue = QueueView(database, fleet.window)
         pipeline = Pipeline(

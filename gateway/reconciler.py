@@ -6,7 +6,6 @@ these few. The log is the truth where it has something to say; where it has forg
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -23,7 +22,8 @@ from framewire.work.v1.work_pb2 import JobOrder
 from gateway.recorder import key_of_result
 from gateway.watch import outputs_of, snapshot
 
-_EVERY = 15.0
+EVERY = 15.0
+"""Seconds between two looks."""
 _BATCH = 200
 log = logging.getLogger(__name__)
 
@@ -31,26 +31,22 @@ log = logging.getLogger(__name__)
 class Reconciler:
     """One round looks at every unfinished job; the first one also at the ends the log may have forgotten."""
 
-    def __init__(
-        self, repair: RepairStore, jobs: JobStore, assets: AssetStore, bus: Bus, *, every: float = _EVERY
-    ) -> None:
+    def __init__(self, repair: RepairStore, jobs: JobStore, assets: AssetStore, bus: Bus) -> None:
         self._repair = repair
         self._jobs = jobs
         self._assets = assets
         self._events = bus.events
         self._queue = bus.jobs
-        self._every = every
         self._ends_are_known = False
         self._behind: dict[str, int] = {}
         """Jobs whose row was behind the log at the last look, and how far the row was."""
 
     async def round(self) -> None:
-        """Look at everything, then wait until it is worth looking again."""
+        """Look at everything."""
         if not self._ends_are_known:
             await self._restore_ends()
             self._ends_are_known = True
         await self._look_at_unfinished()
-        await asyncio.sleep(self._every)
 
     async def _look_at_unfinished(self) -> None:
         behind: dict[str, int] = {}
@@ -102,8 +98,10 @@ class Reconciler:
         """Whether the log had lost all of them."""
         for job in jobs:
             last = await self._events.last(job.job_id)
-            if last is None or last.number >= job.last_event:
-                return False  # nothing, not even an order, is left of a job the log has forgotten wholly
+            if last is None:
+                continue  # nothing, not even an order, is left of it; jobs older than the backup may still be known
+            if last.number >= job.last_event:
+                return False
             log.warning("%s: the log does not know how it ended; told", job.job_id)
             await self._say_end(job, last)
         return True

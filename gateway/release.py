@@ -6,28 +6,26 @@ saw fewer of them, a database that came back from a backup.
 
 from __future__ import annotations
 
-import asyncio
-
 from framewire.bus.interface import JobQueue
 from framewire.db.jobs import JobStore
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU
 from gateway.fleet import Fleet, lane_value
 
-_EVERY = 2.0
+EVERY = 2.0
+"""Seconds between two looks."""
 
 
 class Releaser:
     """One round looks at every workspace that has jobs outside the queue."""
 
-    def __init__(self, jobs: JobStore, queue: JobQueue, fleet: Fleet, *, every: float = _EVERY) -> None:
+    def __init__(self, jobs: JobStore, queue: JobQueue, fleet: Fleet) -> None:
         self._jobs = jobs
         self._queue = queue
         self._fleet = fleet
-        self._every = every
         self._told: dict[int, int] = {}
 
     async def round(self) -> None:
-        """Release, tell the queue what is left, and wait until it is worth looking again."""
+        """Release, and tell the queue what is left."""
         await self._fleet.refresh()
         left = {lane_value(lane): count for lane, count in (await self._jobs.release_waiting()).items()}
         for lane in (LANE_GPU, LANE_CPU):
@@ -35,4 +33,3 @@ class Releaser:
             if count or self._told.get(lane) != count:  # what waits is said again and again: a board may forget
                 await self._queue.announce_held_back(lane, count)
                 self._told[lane] = count
-        await asyncio.sleep(self._every)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Sequence
 
 import nats.errors
+from nats.aio.subscription import Subscription
 from nats.js.errors import APIError
 
 from framewire.bus import streams
 from framewire.bus.connection import Connection, unavailable_as_typed
 from framewire.bus.interface import ControlState
+from framewire.errors import ErrorCode, Unavailable
 from framewire.v1.step_pb2 import Lane
 from framewire.work.v1.work_pb2 import WorkerStatus
+
+log = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 5.0
 _DELETED = "KV-Operation"
@@ -126,12 +131,20 @@ class NatsControls:
             live = await self._connection.client.subscribe(streams.board_subject(streams.CONTROLS, ">"))
         try:
             while True:
-                yield await self._state()
-                with contextlib.suppress(nats.errors.TimeoutError):
-                    await live.next_msg(timeout=_LOOK_AT_CONTROLS)
+                if state := await self._state_if_known():
+                    yield state
+                await _hear(live, within=_LOOK_AT_CONTROLS)
         finally:
             with contextlib.suppress(nats.errors.Error):
                 await live.unsubscribe()
+
+    async def _state_if_known(self) -> ControlState | None:
+        """None while the servers are away: what was wanted last holds until they are back."""
+        try:
+            return await self._state()
+        except Unavailable as error:
+            log.debug("controls are not known: %s", error.message)
+            return None
 
     async def _state(self) -> ControlState:
         lanes, workers = set[Lane.ValueType](), set[str]()
@@ -154,6 +167,16 @@ class NatsControls:
 
 def _control(kind: str, name: str) -> str:
     return streams.board_subject(streams.CONTROLS, f"{kind}.{streams.board_key(name)}")
+
+
+async def _hear(live: Subscription, *, within: float) -> None:
+    """Wait for a message or until the time is up. Raises Unavailable when the connection was closed for good."""
+    try:
+        await live.next_msg(timeout=within)
+    except nats.errors.TimeoutError:
+        return
+    except nats.errors.Error as error:
+        raise Unavailable(f"NATS connection closed: {error}", code=ErrorCode.BUS_UNAVAILABLE) from error
 
 
 async def _listing(connection: Connection, bucket: str) -> AsyncIterator[tuple[str, bytes]]:

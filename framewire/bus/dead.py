@@ -20,6 +20,7 @@ from framewire.work.v1.work_pb2 import JobOrder
 
 _REASON = "Framewire-Reason"
 _HISTORY = "Framewire-History"
+_REMOVED = "Unacknowledged message was deleted"  # nats-server's words for it
 _LONGEST_HISTORY = 50
 _LONGEST_LINE = 500
 
@@ -48,8 +49,9 @@ class NatsDeadLetters:
         letters: list[DeadLetter] = []
         async with contextlib.aclosing(self._connection.stored(streams.DEAD, ">", after=after)) as messages:
             async for message in messages:
-                letters.append(await self._letter(message))
-                if len(letters) == limit:
+                if not _is_removal(message):
+                    letters.append(await self._letter(message))
+                if len(letters) >= limit:
                     break
         return letters
 
@@ -87,6 +89,13 @@ class NatsDeadLetters:
             order=None if stored is None else _order(stored.data),
             payload=message.data if stored is None else stored.data,
         )
+
+
+def _is_removal(message: Msg) -> bool:
+    """An advisory of what we did ourselves: an order was taken out of the queue that somebody had not acknowledged."""
+    if not (message.headers or {})["Nats-Subject"].startswith(streams.ADVISORIES):
+        return False
+    return bool(json.loads(message.data).get("reason") == _REMOVED)
 
 
 def _letter(message: Msg) -> DeadLetter:

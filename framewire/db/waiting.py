@@ -40,13 +40,13 @@ class QueueView:
         self._database = database
         self._windows = windows
 
-    async def lane(self, lane: str, job_ids: Collection[str] = ()) -> LaneView:
-        """The lane, with the positions of those of `job_ids` that wait in it."""
+    async def lane(self, lane: str, job_ids: Collection[str] | None = ()) -> LaneView:
+        """The lane, with the positions of those of `job_ids` that wait in it; of all that wait with None."""
         async with self._database.read() as connection:
             counts = {row.state: row for row in await connection.execute(_counts(lane))}
             took = [(row.end_time - row.start_time).total_seconds() for row in await connection.execute(_ended(lane))]
             places: dict[str, int] = {}
-            if job_ids:
+            if job_ids is None or job_ids:
                 rows = await connection.execute(_positions(lane, self._windows(lane), job_ids))
                 places = {row.job_id: row.position for row in rows}
         return LaneView(
@@ -79,7 +79,7 @@ def _ended(lane: str) -> sa.Select[Any]:
     )
 
 
-def _positions(lane: str, window: int, job_ids: Collection[str]) -> sa.Select[Any]:
+def _positions(lane: str, window: int, job_ids: Collection[str] | None) -> sa.Select[Any]:
     """The order in which the jobs of a lane come up, ageing aside.
 
     Priority by priority; within one, a window of each workspace's jobs, then the next window of each.
@@ -95,4 +95,5 @@ def _positions(lane: str, window: int, job_ids: Collection[str]) -> sa.Select[An
     turn = (waiting.c.own - 1) // sa.literal(window, sa.Integer)
     place = number.over(order_by=(waiting.c.priority, turn, waiting.c.queue_time, waiting.c.job_id))
     ranked = sa.select(waiting.c.job_id, place.label("position")).subquery()
-    return sa.select(ranked.c.job_id, ranked.c.position).where(ranked.c.job_id.in_(job_ids))
+    query = sa.select(ranked.c.job_id, ranked.c.position)
+    return query if job_ids is None else query.where(ranked.c.job_id.in_(job_ids))

@@ -77,6 +77,24 @@ async def test_an_order_that_cannot_be_read_is_buried_and_does_not_block_the_lan
     assert letter.reason == "the order cannot be read"
 
 
+async def test_a_watcher_of_the_controls_outlives_the_server_and_hears_what_comes_after(
+    own_nats_server: NatsServer, nats_bus: NatsBus
+) -> None:
+    await nats_bus.controls.pause(LANE_GPU)
+    async with aclosing(nats_bus.controls.watch()) as states, asyncio.timeout(30):  # type: ignore[type-var]  # a generator
+        assert (await anext(states)).paused == {LANE_GPU}
+        await asyncio.to_thread(own_nats_server.kill)
+        await asyncio.to_thread(own_nats_server.start)
+        other = await NatsBus.connect(NatsSettings(url=own_nats_server.url))
+        await other.controls.drain("w1")
+        async for state in states:
+            assert state.paused == {LANE_GPU}
+            if state.draining:
+                break
+        await other.close()
+    assert state.draining == {"w1"}
+
+
 async def test_an_order_that_was_terminated_by_hand_leaves_the_servers_word_in_the_dead_letters(
     nats_bus: NatsBus,
 ) -> None:

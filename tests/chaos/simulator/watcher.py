@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from types import SimpleNamespace
 from typing import Any
 
@@ -70,7 +70,7 @@ class Watcher:
     async def _read(self) -> None:
         connection: Any = SimpleNamespace(
             client=SimpleNamespace(subscribe=self._subscribe),
-            direct_batch=self._direct_batch,
+            stored=self._stored,
             direct_get=self._direct_get,
             reconnected=self._reconnected,
         )
@@ -82,11 +82,11 @@ class Watcher:
         self._live = Live(self.wire)
         return self._live
 
-    async def _direct_batch(self, stream: str, request: dict[str, Any]) -> AsyncIterator[Any]:
+    async def _stored(self, stream: str, subject: str, *, after: int = 0) -> AsyncGenerator[Any, None]:
         self._lost = False
         await self.wire.point("history")
         for number in self._log._by_job.get(self.job_id, []):
-            if number >= request["seq"]:
+            if number > after:
                 yield _message(self._log._load(number), 0)
 
     async def _direct_get(self, stream: str, request: dict[str, Any]) -> Any:

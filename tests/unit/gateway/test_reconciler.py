@@ -51,7 +51,7 @@ class Setup:
 
     def restart(self) -> None:
         """The gateway starts anew."""
-        self.reconciler = Reconciler(RepairStore(self.database), self.jobs, self.assets, self.bus, every=0.0)
+        self.reconciler = Reconciler(RepairStore(self.database), self.jobs, self.assets, self.bus)
 
     async def job(self) -> Job:
         """A job in the queue, recorded."""
