@@ -135,3 +135,13 @@ async def test_without_a_server_connecting_fails_with_a_typed_error() -> None:
         await NatsBus.connect(NatsSettings(url="nats://somebody:password@127.0.0.1:9", connect_timeout=0.5))
     assert refused.value.code is ErrorCode.BUS_UNAVAILABLE
     assert refused.value.message == "no NATS server answers at nats://127.0.0.1:9"
+
+
+async def test_what_a_dead_reader_of_the_feed_did_not_acknowledge_comes_again_within_seconds(nats_bus: NatsBus) -> None:
+    event = Event(job_id=new_job_id(), workspace_id="w")
+    number = await nats_bus.events.append(event, after=0)
+    dead = await nats_bus.events.open_feed("reader")
+    assert [received.event.number for received in await dead.fetch(batch=9, wait=5)] == [number]
+    await dead.close()
+    alive = await nats_bus.events.open_feed("reader")
+    assert [received.event.number for received in await alive.fetch(batch=9, wait=6)] == [number]
