@@ -30,6 +30,8 @@ _WRONG_LAST_SEQUENCE = 10071
 _LOOK_AGAIN = 3.0
 """Seconds of silence after which a reader looks into the log: the last event may have been missed."""
 _PAUSE = 0.5
+_FEED_ACK_WAIT = 4.0
+"""Seconds after which a feed repeats what was not acknowledged: how long a record is behind when its keeper died."""
 _PATIENCE = 60.0
 """Seconds a reader waits for servers that have gone away."""
 _LIVE_PENDING = 512
@@ -76,7 +78,9 @@ class NatsEventLog:
 
     async def open_feed(self, name: str) -> NatsEventFeed:
         """All jobs' events for a reader that remembers how far it came."""
-        config = ConsumerConfig(durable_name=name, ack_policy=AckPolicy.EXPLICIT, ack_wait=30, max_ack_pending=1000)
+        config = ConsumerConfig(
+            durable_name=name, ack_policy=AckPolicy.EXPLICIT, ack_wait=_FEED_ACK_WAIT, max_ack_pending=1000
+        )
         with unavailable_as_typed():
             await self._connection.js.add_consumer(streams.EVENTS, config)
         return await NatsEventFeed.open(self._connection, name)

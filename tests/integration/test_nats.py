@@ -218,3 +218,13 @@ async def test_bytes_that_are_no_event_do_not_hold_up_a_feed(
             texts += [received.event.log.text for received in await feed.fetch(batch=10, wait=1)]
     assert texts == ["0", "1"]
     assert f"number {broken.seq}" in caplog.text
+
+
+async def test_what_a_dead_reader_of_the_feed_did_not_acknowledge_comes_again_within_seconds(nats_bus: NatsBus) -> None:
+    event = Event(job_id=new_job_id(), workspace_id="w")
+    number = await nats_bus.events.append(event, after=0)
+    dead = await nats_bus.events.open_feed("reader")
+    assert [received.event.number for received in await dead.fetch(batch=9, wait=5)] == [number]
+    await dead.close()
+    alive = await nats_bus.events.open_feed("reader")
+    assert [received.event.number for received in await alive.fetch(batch=9, wait=6)] == [number]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -51,13 +52,15 @@ class Outcome:
 @contextlib.contextmanager
 def simulation() -> Iterator[None]:
     """Everything below runs inside: no event loop, no clock but the simulated one, no logs."""
-    disabled = logging.root.manager.disable
+    disabled, hooks = logging.root.manager.disable, sys.get_asyncgen_hooks()
     logging.disable(logging.CRITICAL)
+    sys.set_asyncgen_hooks(finalizer=lambda _: None)  # nothing a killed process would clean up is cleaned up
     try:
         with without_an_event_loop():
             yield
     finally:
         logging.disable(disabled)
+        sys.set_asyncgen_hooks(*hooks)
 
 
 def play(seed: int, *, mutation: str = "", trace: bool = False) -> Outcome:
