@@ -19,8 +19,8 @@ from framewire.errors import ErrorCode, Unavailable
 
 log = logging.getLogger(__name__)
 
-TIMEOUT = 5.0
-"""Seconds one request to the servers may take."""
+TIMEOUT = 3.0
+"""Seconds one request to the servers may take; so long waits whoever lost the answer with the connection."""
 
 _END_OF_BATCH = "204"
 _NOTHING_FOUND = "404"
