@@ -20,8 +20,8 @@ from framewire.lifecycle import end
 
 log = logging.getLogger(__name__)
 
-TIMEOUT = 5.0
-"""Seconds one request to the servers may take."""
+TIMEOUT = 3.0
+"""Seconds one request to the servers may take; so long waits whoever lost the answer with the connection."""
 
 _PAGE = 256
 _RESTORE_AGAIN = 1.0

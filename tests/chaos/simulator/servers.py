@@ -15,7 +15,7 @@ from framewire.v1.job_pb2 import JOB_STATE_CANCELLED, JOB_STATE_QUEUED, Event, J
 from framewire.work.v1.work_pb2 import JobOrder
 
 ACK_WAIT = 4.0
-FEED_ACK_WAIT = 30.0
+FEED_ACK_WAIT = 4.0
 _ENDED = frozenset(state_name(state) for state in TERMINAL)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from nats.js.api import ConsumerConfig, KeyValueConfig, StreamConfig
+from nats.js.api import KeyValueConfig, StreamConfig
 from nats.js.errors import BadRequestError
 
 from framewire.bus.streams import StreamSettings, ensure_streams
@@ -18,6 +18,12 @@ class Cluster:
         self.replicas = replicas
         self.updated: list[StreamConfig] = []
 
+    def jetstream(self, *, timeout: float) -> Cluster:
+        return self
+
+    async def request(self, subject: str, payload: bytes, *, timeout: float) -> SimpleNamespace:
+        return SimpleNamespace(data=b"{}")
+
     async def add_stream(self, config: StreamConfig) -> None:
         raise BadRequestError(code=400, err_code=10058, description="stream name already in use")
 
@@ -26,9 +32,6 @@ class Cluster:
 
     async def update_stream(self, config: StreamConfig) -> None:
         self.updated.append(config)
-
-    async def add_consumer(self, stream: str, config: ConsumerConfig) -> None:
-        pass
 
     async def create_key_value(self, config: KeyValueConfig) -> None:
         pass
