@@ -15,7 +15,7 @@ from framewire import lifecycle
 from framewire.stack.pulse import Heartbeat, Vigil, silence
 from framewire.stack.spec import Phase
 
-QUICK = Vigil(pause=0.1, looks=5)
+QUICK = Vigil(pause=0.2, looks=5)
 
 
 @dataclass
@@ -81,13 +81,13 @@ async def test_a_supervisor_that_was_stopped_itself_finds_its_children_alive(nur
     await supervisor.start()
     child = supervisor.child("one")
     assert child.pid
+    blocked = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(2)")
     os.kill(child.pid, signal.SIGSTOP)
-    blocked = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(1)")
     os.waitid(os.P_PID, blocked.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - it is to block the loop
     os.kill(child.pid, signal.SIGCONT)
     await blocked.wait()
-    heart = Answers([False] * 2 * QUICK.looks)
-    await asyncio.wait_for(silence(heart.ready, Vigil(pause=QUICK.pause, looks=2 * QUICK.looks)), timeout=20)
+    looks = QUICK.looks + 1
+    await silence(Answers([False] * looks).ready, Vigil(pause=QUICK.pause, looks=looks))  # as long as it would take
     assert child.restarts == 0
     assert child.phase is Phase.READY
 
