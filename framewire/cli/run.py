@@ -30,7 +30,7 @@ from framewire.v1.job_pb2 import Job
 def command(
     clip: Path, steps: tuple[str, ...], output: Path, server: str | None, data: Path | None, as_json: bool
 ) -> None:
-    """Upload CLIP, run the steps on it, download the result to OUTPUT.
+    """Upload CLIP, run the steps on it, download the result to OUTPUT. A job the server refuses uploads nothing.
 
     Uses the local stack that runs, or the gateway named with --server; else it starts a local stack for itself and
     stops it afterwards. Ctrl-C cancels the job. OUTPUT is replaced when the result is complete, and not before.

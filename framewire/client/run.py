@@ -1,4 +1,4 @@
-"""A clip all the way: upload, job, events, download."""
+"""A clip all the way: job, upload, events, download."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from framewire.client.client import Client
+from framewire.client.client import Client, Upload
 from framewire.client.errors import from_job
+from framewire.client.transfer import Advance, nobody
 from framewire.errors import ErrorCode, FramewireError
 from framewire.v1.asset_pb2 import Asset
 from framewire.v1.job_pb2 import JOB_STATE_FAILED, JOB_STATE_SUCCEEDED, Event, Job, OutputSettings
@@ -33,14 +34,14 @@ class ClipOrder:
 class RunObserver:
     """Sees a run go by; does nothing. Override what you want to see."""
 
+    def created(self, job: Job) -> None:
+        """The job is accepted; it waits for the upload."""
+
     def uploading(self, done: int, total: int) -> None:
         """So many bytes are sent."""
 
     def uploaded(self, asset: Asset) -> None:
         """The upload is complete and checked."""
-
-    def created(self, job: Job) -> None:
-        """The job is queued."""
 
     def event(self, event: Event) -> None:
         """The job's next event."""
@@ -50,35 +51,69 @@ class RunObserver:
 
 
 async def run_clip(client: Client, order: ClipOrder, observer: RunObserver) -> Job:
-    """Upload the clip, run the steps, put the result at `order.output`. Returns the job as recorded.
+    """Create the job, send the clip, put the result at `order.output`. Returns the job as recorded.
 
-    Raises the job's own error when it fails. When this is cancelled, the job is cancelled too.
+    Raises the job's own error when it fails, and what the server refuses before any byte is sent. When this is
+    cancelled, or the clip cannot be sent, the job is cancelled too.
     """
-    asset = await client.upload(order.clip, advance=observer.uploading)
-    observer.uploaded(asset)
-    job = await client.create_job(
-        [asset.asset_id], order.steps, output=order.settings, idempotency_key=uuid.uuid4().hex
-    )
+    upload, job = await _create(client, order.clip, order.steps, output=order.settings)
     observer.created(job)
-    last = await follow(client, job.job_id, observer)
+    observer.uploaded(await _send(client, upload, job, observer.uploading))
+    last = await _follow(client, job.job_id, observer)
     raise_unless_succeeded(last)
     job = await client.get_recorded(job.job_id, last.number)
     await client.download(job.output_asset_ids[0], order.output, advance=observer.downloading)
     return job
 
 
-async def follow(client: Client, job_id: str, observer: RunObserver) -> Event:
+async def submit_clip(client: Client, clip: Path, steps: Sequence[Step], *, priority: int | None = None) -> Job:
+    """The same up to the moment at which the job is queued. Returns the job as recorded then."""
+    upload, job = await _create(client, clip, steps, priority=priority)
+    await _send(client, upload, job, nobody)
+    return await client.get_job(job.job_id)
+
+
+async def _create(
+    client: Client,
+    clip: Path,
+    steps: Sequence[Step],
+    *,
+    output: OutputSettings | None = None,
+    priority: int | None = None,
+) -> tuple[Upload, Job]:
+    """A job that waits for its clip. What the server refuses it refuses here, before the clip is sent."""
+    upload = await client.announce(clip)
+    job = await client.create_job(
+        [upload.asset.asset_id], steps, output=output, priority=priority, idempotency_key=uuid.uuid4().hex
+    )
+    return upload, job
+
+
+async def _send(client: Client, upload: Upload, job: Job, advance: Advance) -> Asset:
+    """Send the clip the job waits for. When that fails or is cancelled, so is the job."""
+    try:
+        return await client.send(upload, advance=advance)
+    except (asyncio.CancelledError, Exception):
+        await _cancel(client, job.job_id)
+        raise
+
+
+async def _follow(client: Client, job_id: str, observer: RunObserver) -> Event:
     """Watch a job to its end and return the event that ended it. When this is cancelled, so is the job."""
     last = Event()
     try:
         async for last in client.watch(job_id):
             observer.event(last)
     except asyncio.CancelledError:
-        with contextlib.suppress(FramewireError, TimeoutError):
-            async with asyncio.timeout(_CANCEL_TIMEOUT):
-                await client.cancel_job(job_id)
+        await _cancel(client, job_id)
         raise
     return last
+
+
+async def _cancel(client: Client, job_id: str) -> None:
+    with contextlib.suppress(FramewireError, TimeoutError):
+        async with asyncio.timeout(_CANCEL_TIMEOUT):
+            await client.cancel_job(job_id)
 
 
 def raise_unless_succeeded(end: Event) -> None:
