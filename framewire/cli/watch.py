@@ -17,7 +17,7 @@ from framewire.jobs.states import ends_job
 
 @click.command("watch")
 @click.argument("job_id", metavar="JOB")
-@click.option("--after", type=click.IntRange(0), default=0, help="Only events with a larger number.")
+@click.option("--after", type=click.IntRange(0, 2**64 - 1), default=0, help="Only events with a larger number.")
 @connection_options
 def command(job_id: str, after: int, server: str | None, data: Path | None, as_json: bool) -> None:
     """Show JOB's events, from the first, until it ends. Fails with the job's error when the job fails.

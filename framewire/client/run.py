@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from framewire.client.client import Client, Upload
 from framewire.client.errors import from_job
-from framewire.client.transfer import Advance, nobody
 from framewire.errors import ErrorCode, FramewireError
 from framewire.v1.asset_pb2 import Asset
 from framewire.v1.job_pb2 import JOB_STATE_FAILED, JOB_STATE_SUCCEEDED, Event, Job, OutputSettings
@@ -57,8 +56,9 @@ async def run_clip(client: Client, order: ClipOrder, observer: RunObserver) -> J
     cancelled, or the clip cannot be sent, the job is cancelled too.
     """
     upload, job = await _create(client, order.clip, order.steps, output=order.settings)
-    observer.created(job)
-    observer.uploaded(await _send(client, upload, job, observer.uploading))
+    async with _cancelling(client, job):
+        observer.created(job)
+        observer.uploaded(await client.send(upload, advance=observer.uploading))
     last = await _follow(client, job.job_id, observer)
     raise_unless_succeeded(last)
     job = await client.get_recorded(job.job_id, last.number)
@@ -69,7 +69,8 @@ async def run_clip(client: Client, order: ClipOrder, observer: RunObserver) -> J
 async def submit_clip(client: Client, clip: Path, steps: Sequence[Step], *, priority: int | None = None) -> Job:
     """The same up to the moment at which the job is queued. Returns the job as recorded then."""
     upload, job = await _create(client, clip, steps, priority=priority)
-    await _send(client, upload, job, nobody)
+    async with _cancelling(client, job):
+        await client.send(upload)
     return await client.get_job(job.job_id)
 
 
@@ -89,11 +90,12 @@ async def _create(
     return upload, job
 
 
-async def _send(client: Client, upload: Upload, job: Job, advance: Advance) -> Asset:
-    """Send the clip the job waits for. When that fails or is cancelled, so is the job."""
+@contextlib.asynccontextmanager
+async def _cancelling(client: Client, job: Job) -> AsyncIterator[None]:
+    """Cancel the job when the block does not come to its end: it would wait for its clip for ever."""
     try:
-        return await client.send(upload, advance=advance)
-    except (asyncio.CancelledError, Exception):
+        yield
+    except BaseException:
         await _cancel(client, job.job_id)
         raise
 
