@@ -11,7 +11,7 @@ from rich.text import Text
 from framewire.cli.connect import connect
 from framewire.cli.options import connection_options
 from framewire.cli.running import run_async
-from framewire.cli.screen import Screen, as_record
+from framewire.cli.screen import Screen, as_record, whole
 from framewire.cli.words import STYLES, clock, job_steps, job_took
 from framewire.jobs.states import state_name
 from framewire.v1.job_pb2 import JOB_STATE_UNSPECIFIED, Job, JobState
@@ -45,4 +45,4 @@ def _table(jobs: list[Job]) -> Table:
         state = state_name(job.state)
         style = STYLES.get(state, "")
         table.add_row(job.job_id, Text(state, style), job_steps(job), clock(job.create_time), job_took(job))
-    return table
+    return whole(table)

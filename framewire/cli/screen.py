@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console, RenderableType
+from rich.measure import Measurement
+from rich.table import Table
 
 from framewire.errors import ErrorCode, FramewireError, LocalError
 
@@ -49,6 +51,11 @@ class Screen:
         """Something for programs only."""
         if self.as_json:
             self.show("", record)
+
+    def warn(self, text: str) -> None:
+        """`framewire: warning: text` on stderr, for people only; nothing when there is no text."""
+        if text and not self.as_json:
+            sys.stderr.write(f"framewire: warning: {text}\n")
 
     def error(self, code: str, message: str) -> None:
         """`framewire: CODE: message` on stderr; with --json also `{"error": {"code", "message"}}` on stdout."""
@@ -99,6 +106,13 @@ def _write_line(line: str) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+
+
+def whole(table: Table) -> Table:
+    """The table as wide as what is in it: on a narrow terminal a line goes on below, and no id is ever cut."""
+    wide = Console(width=_PIPE_WIDTH)
+    table.width = Measurement.get(wide, wide.options, table).maximum
+    return table
 
 
 def as_record(message: Message) -> dict[str, object]:

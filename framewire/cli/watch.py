@@ -13,6 +13,7 @@ from framewire.cli.screen import Screen, as_record
 from framewire.cli.words import event_line
 from framewire.client.run import raise_unless_succeeded
 from framewire.jobs.states import ends_job
+from framewire.v1.job_pb2 import Job, StatusChange
 
 
 @click.command("watch")
@@ -33,8 +34,11 @@ def command(job_id: str, after: int, server: str | None, data: Path | None, as_j
 
 
 async def _watch(job_id: str, after: int, server: str | None, data: Path | None, screen: Screen) -> None:
+    end: StatusChange | Job | None = None
     async with await connect(server, data) as client:
         async for event in client.watch(job_id, after=after):
             screen.show(event_line(event), {"event": as_record(event)})
             if ends_job(event):
-                raise_unless_succeeded(event)
+                end = event.status
+        # none of these events told how a job ended that had done so before
+        raise_unless_succeeded(end or await client.get_job(job_id))

@@ -13,7 +13,7 @@ from framewire.client.client import Client, Upload
 from framewire.client.errors import from_job
 from framewire.errors import ErrorCode, FramewireError
 from framewire.v1.asset_pb2 import Asset
-from framewire.v1.job_pb2 import JOB_STATE_FAILED, JOB_STATE_SUCCEEDED, Event, Job, OutputSettings
+from framewire.v1.job_pb2 import JOB_STATE_FAILED, JOB_STATE_SUCCEEDED, Event, Job, OutputSettings, StatusChange
 from framewire.v1.step_pb2 import Step
 
 _CANCEL_TIMEOUT = 5.0
@@ -60,7 +60,7 @@ async def run_clip(client: Client, order: ClipOrder, observer: RunObserver) -> J
         observer.created(job)
         observer.uploaded(await client.send(upload, advance=observer.uploading))
     last = await _follow(client, job.job_id, observer)
-    raise_unless_succeeded(last)
+    raise_unless_succeeded(last.status)
     job = await client.get_recorded(job.job_id, last.number)
     await client.download(job.output_asset_ids[0], order.output, advance=observer.downloading)
     return job
@@ -118,9 +118,10 @@ async def _cancel(client: Client, job_id: str) -> None:
             await client.cancel_job(job_id)
 
 
-def raise_unless_succeeded(end: Event) -> None:
-    """Raise what a job ended with, unless it succeeded."""
-    if end.status.state == JOB_STATE_FAILED:
-        raise from_job(end.status.error)
-    if end.status.state != JOB_STATE_SUCCEEDED:
-        raise FramewireError(end.status.message or "the job was cancelled", code=ErrorCode.CANCELLED)
+def raise_unless_succeeded(end: StatusChange | Job) -> None:
+    """Raise what a job ended with, as its last event or its record tells, unless it succeeded."""
+    if end.state == JOB_STATE_FAILED:
+        raise from_job(end.error)
+    if end.state != JOB_STATE_SUCCEEDED:
+        message = end.message if isinstance(end, StatusChange) else ""
+        raise FramewireError(message or "the job was cancelled", code=ErrorCode.CANCELLED)

@@ -103,6 +103,9 @@ class Gateway(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServic
         self.cancelled.append(request.job_id)
         return self.job
 
+    async def ListJobs(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802 - gRPC's names
+        return job_pb2.ListJobsResponse(jobs=[self.job])
+
     async def CreateJob(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802 - gRPC's names
         if not self.accepts:
             message = "steps[0].enhance.scale: must be >= 1"
