@@ -19,7 +19,7 @@ from coordinator.worker import Worker
 from framewire.bus.nats import NatsBus, NatsSettings
 from framewire.environment import Environment
 from framewire.errors import FramewireError, LocalError
-from framewire.lifecycle import READY_FD, notify_ready, stop_event
+from framewire.lifecycle import READY_FD, notify_ready, show_life, stop_event
 from framewire.logs import configure
 from framewire.storage.s3 import S3ObjectStore, S3Settings
 from framewire.v1.step_pb2 import Lane
@@ -53,6 +53,7 @@ VARIABLES: Final = {
     "FRAMEWIRE_LOG_STYLE": "text or json (text)",
     "FRAMEWIRE_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR (INFO)",
     "FRAMEWIRE_READY_FD": "descriptor that gets one line of JSON when the worker is ready (none)",
+    "FRAMEWIRE_ALIVE_FD": "descriptor that gets a byte a second while the worker's event loop turns (none)",
 }
 
 
@@ -130,6 +131,7 @@ def _run(settings: Settings, variables: Mapping[str, str]) -> int:
 
 async def _serve(settings: Settings, variables: Mapping[str, str]) -> int:
     stop = stop_event()
+    show_life(variables)
     bus = await NatsBus.connect(settings.nats)
     store = S3ObjectStore(settings.store)
     triton = TritonServer(settings.triton)

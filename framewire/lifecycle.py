@@ -1,4 +1,4 @@
-"""How a process tells whoever started it that it is ready, and how it learns that it should stop."""
+"""How a process tells whoever started it that it is ready and alive, and how it learns that it should stop."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 READY_FD = "FRAMEWIRE_READY_FD"
+ALIVE_FD = "FRAMEWIRE_ALIVE_FD"
 _AGAIN = 1.0
+_BEAT = 1.0
 
 
 def notify_ready(variables: Mapping[str, str], **facts: object) -> None:
@@ -20,6 +22,28 @@ def notify_ready(variables: Mapping[str, str], **facts: object) -> None:
     if descriptor:
         with contextlib.suppress(BrokenPipeError), os.fdopen(int(descriptor), "w") as pipe:
             pipe.write(json.dumps(facts) + "\n")
+
+
+def show_life(variables: Mapping[str, str]) -> None:
+    """From now on the running loop writes a byte a second to the descriptor FRAMEWIRE_ALIVE_FD names, while it turns.
+
+    Nothing when there is none. Ends with the loop, or when nobody reads any more.
+    """
+    if named := variables.get(ALIVE_FD):
+        descriptor = int(named)
+        os.set_inheritable(descriptor, False)
+        os.set_blocking(descriptor, False)
+        _beat(asyncio.get_running_loop(), descriptor)
+
+
+def _beat(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+    try:
+        os.write(descriptor, b".")
+    except BlockingIOError:
+        pass  # whoever reads has a day's worth to read
+    except OSError:
+        return
+    loop.call_later(_BEAT, _beat, loop, descriptor)
 
 
 async def end(task: asyncio.Future[Any]) -> None:

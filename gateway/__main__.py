@@ -17,7 +17,7 @@ from framewire.bus.nats import NatsBus, NatsSettings
 from framewire.db.database import Database
 from framewire.environment import Environment
 from framewire.errors import ErrorCode, FramewireError
-from framewire.lifecycle import notify_ready, stop_event
+from framewire.lifecycle import notify_ready, show_life, stop_event
 from framewire.storage.s3 import S3ObjectStore
 from gateway.addresses import Address
 from gateway.app import Gateway
@@ -47,6 +47,7 @@ def main() -> int:
 
 async def _run(variables: Mapping[str, str]) -> None:
     stop = stop_event()
+    show_life(variables)
     env = Environment(variables)
     settings = GatewaySettings.from_environment(env)
     logs.configure(

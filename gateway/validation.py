@@ -13,6 +13,17 @@ from framewire.steps.parse import step_names
 
 _STEP_KIND = re.compile(r"steps\[\d+\]\.kind")
 
+# what a regular expression refuses, for people
+_IN_WORDS = {
+    "job_id": "this is not a job id (job_ and 26 small letters and digits)",
+    "asset_id": "this is not an asset id (ast_ and 26 small letters and digits)",
+    "input_asset_ids": "this is not an asset id (ast_ and 26 small letters and digits)",
+    "filename": "this is not a file name: it contains /, \\ or a control character",
+    "sha256": "this is not a SHA-256: 64 small hexadecimal digits",
+    "name": "this is not a name: small letters, digits and _, 64 at most, the first one a letter",
+    "model": "this is not a model's name: small letters, digits and _, 64 at most, the first one a letter",
+}
+
 
 def validate(request: Message) -> None:
     """Raise InvalidRequest naming every field that breaks its rule (`steps[0].enhance.scale`).
@@ -38,7 +49,14 @@ def _violation(found: Any) -> Violation:  # protovalidate's own message type; no
     field = _path(found.field)
     if _STEP_KIND.fullmatch(field):
         return Violation(field, f"this is no step known here; there are: {', '.join(step_names())}")
+    if found.rule_id == "string.pattern":
+        return Violation(field, _IN_WORDS.get(_name(field), found.message))
     return Violation(field, found.message)
+
+
+def _name(field: str) -> str:
+    """The last part of a path, without index: `steps[0].enhance.model` -> `model`."""
+    return field.rpartition(".")[2].partition("[")[0]
 
 
 def _path(field: Any) -> str:  # protovalidate's own descriptor type; not published

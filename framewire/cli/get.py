@@ -8,10 +8,10 @@ import click
 from rich.table import Table
 
 from framewire.cli.connect import connect
-from framewire.cli.files import check_output
+from framewire.cli.files import check_output, container_of, container_warning
 from framewire.cli.options import connection_options
 from framewire.cli.running import run_async
-from framewire.cli.screen import Screen, as_record
+from framewire.cli.screen import Screen, as_record, whole
 from framewire.cli.words import clock, fidelity_words, job_steps, job_took, progress_words, queue_words, size
 from framewire.errors import Conflict, ErrorCode
 from framewire.jobs.states import state_name
@@ -39,7 +39,10 @@ async def _get(job_id: str, output: Path | None, server: str | None, data: Path 
             message = f"{job_id} has no result: it is {state_name(job.state)}"
             raise Conflict(message, code=ErrorCode.ASSET_NOT_READY)
         asset = await client.download(job.output_asset_ids[0], output)
-        screen.show(f"{output} ({size(asset.size_bytes)})", {"result": {"path": str(output)}})
+        container = container_of(output)
+        record = {"path": str(output), "container": container}
+        screen.show(f"{output} ({size(asset.size_bytes)})", {"result": record})
+        screen.warn(container_warning(output, container))
 
 
 def _table(job: Job) -> Table:
@@ -47,7 +50,7 @@ def _table(job: Job) -> Table:
     for name, value in _facts(job):
         if value:
             table.add_row(name, value)
-    return table
+    return whole(table)
 
 
 def _facts(job: Job) -> list[tuple[str, str]]:

@@ -13,7 +13,7 @@ from framewire.cli.connect import connect
 from framewire.cli.moments import MOMENT
 from framewire.cli.options import Connection, connected
 from framewire.cli.running import run_async
-from framewire.cli.screen import Screen, as_record
+from framewire.cli.screen import Screen, as_record, whole
 from framewire.cli.words import STYLES, clock, job_steps, job_took, queue_words
 from framewire.jobs.states import state_name
 from framewire.v1.job_pb2 import JOB_STATE_UNSPECIFIED, Job, JobState
@@ -62,4 +62,4 @@ def _table(jobs: list[Job]) -> Table:
         table.add_row(
             job.job_id, Text(state, style), job_steps(job), clock(job.create_time), job_took(job), queue_words(job)
         )
-    return table
+    return whole(table)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module, metadata
+from pathlib import Path
 
 import click
 
 from framewire.cli.running import Stopped
-from framewire.cli.screen import Screen
+from framewire.cli.screen import Screen, output_lost
 from framewire.errors import ErrorCode, FramewireError
 
 # name -> (module, what `framewire --help` says of it): a command's module is imported when it is used
@@ -75,12 +77,24 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The program: never returns."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _prepare_stdout()
     code = run(arguments)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:  # nobody reads any more, also not what the interpreter would flush at exit
+    except OSError as error:  # nobody reads any more, or takes what the interpreter would flush at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if code == 0 and not isinstance(error, BrokenPipeError):
+            Screen(as_json=False).failure(output_lost(error))
+            code = 1
     sys.exit(code)
+
+
+def _prepare_stdout() -> None:
+    """Text that stdout's encoding does not have is written as `\\udcff`; a stdout that is closed takes everything."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -101,6 +115,9 @@ def run(arguments: Sequence[str]) -> int:
         screen.error(str(ErrorCode.INVALID_ARGUMENT), f"{error.format_message()} (see {_help_of(error)})")
         return error.exit_code
     except BrokenPipeError:
+        return 1
+    except OSError as error:  # of click's own output, as for --help; what commands meet elsewhere is typed
+        screen.failure(output_lost(error) if error.filename is None else FramewireError(str(error)))
         return 1
     except click.Abort:
         return 130

@@ -10,7 +10,7 @@ from framewire.cli.screen import Screen, as_record
 from framewire.cli.words import event_line, progress_words, size, status_words
 from framewire.client.run import RunObserver
 from framewire.v1.asset_pb2 import Asset
-from framewire.v1.job_pb2 import Event, Job
+from framewire.v1.job_pb2 import JOB_STATE_WAITING_UPLOAD, Event, Job
 
 _STEP = 0.1
 
@@ -50,7 +50,7 @@ class RunView(RunObserver):
         self._screen.show(f"uploaded {asset.filename} as {asset.asset_id}", {"asset": as_record(asset)})
 
     def created(self, job: Job) -> None:
-        """The job is queued."""
+        """The job is accepted."""
         self._screen.show(f"created {job.job_id}", {"job": as_record(job)})
 
     def event(self, event: Event) -> None:
@@ -61,9 +61,9 @@ class RunView(RunObserver):
         kind = event.WhichOneof("kind")
         if kind == "progress":
             self._advance(event.progress.stage, event.progress.fraction, progress_words(event.progress), job=True)
-        elif kind == "status":
+        elif kind == "status" and event.status.state != JOB_STATE_WAITING_UPLOAD:  # what it waited for is there
             self._screen.words(status_words(event.status, event.attempt))
-        else:
+        elif kind != "status":
             self._screen.words(event_line(event).split(maxsplit=1)[1])
 
     def downloading(self, done: int, total: int) -> None:

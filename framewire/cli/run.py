@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from framewire.cli.connect import running_stack
-from framewire.cli.files import check_input, check_output
+from framewire.cli.files import check_input, check_output, container_of, container_warning
 from framewire.cli.options import connection_options, read_steps, step_option
 from framewire.cli.progress import RunView
 from framewire.cli.running import run_async
@@ -30,7 +30,7 @@ from framewire.v1.job_pb2 import Job
 def command(
     clip: Path, steps: tuple[str, ...], output: Path, server: str | None, data: Path | None, as_json: bool
 ) -> None:
-    """Upload CLIP, run the steps on it, download the result to OUTPUT.
+    """Upload CLIP, run the steps on it, download the result to OUTPUT. A job the server refuses uploads nothing.
 
     Uses the local stack that runs, or the gateway named with --server; else it starts a local stack for itself and
     stops it afterwards. Ctrl-C cancels the job. OUTPUT is replaced when the result is complete, and not before.
@@ -54,8 +54,15 @@ async def run(order: ClipOrder, server: str | None, data: Path | None, screen: S
         view = stack.enter_context(RunView(screen))
         job = await run_clip(client, order, view)
     result = order.output.stat().st_size
-    record = {"path": str(order.output), "jobId": job.job_id, "fidelity": as_record(job.fidelity)}
+    container = container_of(order.output)
+    record = {
+        "path": str(order.output),
+        "jobId": job.job_id,
+        "container": container,
+        "fidelity": as_record(job.fidelity),
+    }
     screen.show(f"{order.output} ({size(result)})\n{fidelity_words(job.fidelity)}", {"result": record})
+    screen.warn(container_warning(order.output, container))
     return job
 
 

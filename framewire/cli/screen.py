@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import json
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from rich.console import Console, RenderableType
+from rich.measure import Measurement
+from rich.table import Table
 
-from framewire.errors import FramewireError
+from framewire.errors import ErrorCode, FramewireError, LocalError
 
 _PIPE_WIDTH = 1000
+_NO_TEXT = re.compile("[\ud800-\udfff]")
 
 
 class Screen:
@@ -30,30 +36,66 @@ class Screen:
     def show(self, renderable: RenderableType, record: Mapping[str, object]) -> None:
         """One fact: something to read for people, one object a line for programs."""
         if self.as_json:
-            _write_line(json.dumps(record, ensure_ascii=False))
+            with _output():
+                _write_line(json_line(record, sys.stdout.encoding))
         else:
-            self.console.print(renderable)
+            self.words(renderable)
 
     def words(self, renderable: RenderableType) -> None:
         """Something for people only."""
         if not self.as_json:
-            self.console.print(renderable)
+            with _output():
+                self.console.print(renderable)
 
     def record(self, record: Mapping[str, object]) -> None:
         """Something for programs only."""
         if self.as_json:
             self.show("", record)
 
+    def warn(self, text: str) -> None:
+        """`framewire: warning: text` on stderr, for people only; nothing when there is no text."""
+        if text and not self.as_json:
+            sys.stderr.write(f"framewire: warning: {text}\n")
+
     def error(self, code: str, message: str) -> None:
         """`framewire: CODE: message` on stderr; with --json also `{"error": {"code", "message"}}` on stdout."""
-        self.record({"error": {"code": code, "message": message}})
+        with contextlib.suppress(LocalError):  # that stdout cannot be written to may be what is to be said
+            self.record({"error": {"code": code, "message": message}})
         sys.stderr.write(f"framewire: {code}: {message}\n")
 
     def failure(self, error: FramewireError) -> None:
-        """An error raised on purpose. A message that names the broken rules already is not followed by them."""
-        details = [f"{each.field}: {each.description}" for each in error.violations]
-        told = all(each.field in error.message for each in error.violations)
-        self.error(str(error.code), error.message if told else f"{error.message} ({'; '.join(details)})")
+        """An error raised on purpose, with those of the broken rules that its message does not tell of."""
+        untold = [
+            f"{each.field}: {each.description}"
+            for each in error.violations
+            if each.field not in error.message and each.description not in error.message
+        ]
+        self.error(str(error.code), f"{error.message} ({'; '.join(untold)})" if untold else error.message)
+
+
+@contextlib.contextmanager
+def _output() -> Iterator[None]:
+    """Raises LocalError (FILE_UNWRITABLE) when stdout takes no more, other than because its reader has gone."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise output_lost(error) from None
+
+
+def output_lost(error: OSError) -> LocalError:
+    """What is said when stdout takes no more."""
+    return LocalError(f"cannot write to stdout: {error.strerror or error}", code=ErrorCode.FILE_UNWRITABLE)
+
+
+def json_line(record: Mapping[str, object], encoding: str) -> str:
+    """A record as one line of JSON that can be written in `encoding`.
+
+    What is no text, as in a file name that is not UTF-8, becomes U+FFFD.
+    """
+    line = _NO_TEXT.sub("\ufffd", json.dumps(record, ensure_ascii=False))
+    return line if codecs.lookup(encoding).name == "utf-8" else json.dumps(json.loads(line))
 
 
 def _write_line(line: str) -> None:
@@ -64,6 +106,13 @@ def _write_line(line: str) -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+
+
+def whole(table: Table) -> Table:
+    """The table as wide as what is in it: on a narrow terminal a line goes on below, and no id is ever cut."""
+    wide = Console(width=_PIPE_WIDTH)
+    table.width = Measurement.get(wide, wide.options, table).maximum
+    return table
 
 
 def as_record(message: Message) -> dict[str, object]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 import click
@@ -12,6 +11,7 @@ from framewire.cli.files import check_input
 from framewire.cli.options import connection_options, read_steps, step_option
 from framewire.cli.running import run_async
 from framewire.cli.screen import Screen, as_record
+from framewire.client.run import submit_clip
 from framewire.v1.step_pb2 import Step
 
 
@@ -23,7 +23,7 @@ from framewire.v1.step_pb2 import Step
 def command(
     clip: Path, steps: tuple[str, ...], priority: int | None, server: str | None, data: Path | None, as_json: bool
 ) -> None:
-    """Upload CLIP, create a job and print its id; `framewire watch` shows what becomes of it.
+    """Create a job, upload CLIP and print the job's id; `framewire watch` shows what becomes of it.
 
     \b
     Examples:
@@ -38,6 +38,5 @@ async def _submit(
     clip: Path, steps: list[Step], priority: int | None, server: str | None, data: Path | None, screen: Screen
 ) -> None:
     async with await connect(server, data) as client:
-        asset = await client.upload(clip)
-        job = await client.create_job([asset.asset_id], steps, priority=priority, idempotency_key=uuid.uuid4().hex)
+        job = await submit_clip(client, clip, steps, priority=priority)
         screen.show(job.job_id, {"job": as_record(job)})

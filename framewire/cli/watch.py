@@ -13,11 +13,13 @@ from framewire.cli.screen import Screen, as_record
 from framewire.cli.words import event_line, queue_words
 from framewire.client import Client
 from framewire.client.run import raise_unless_succeeded
+from framewire.jobs.states import ends_job
+from framewire.v1.job_pb2 import Job, StatusChange
 
 
 @click.command("watch")
 @click.argument("job_id", metavar="JOB")
-@click.option("--after", type=click.IntRange(0), default=0, help="Only events with a larger number.")
+@click.option("--after", type=click.IntRange(0, 2**64 - 1), default=0, help="Only events with a larger number.")
 @connection_options
 def command(job_id: str, after: int, server: str | None, data: Path | None, as_json: bool) -> None:
     """Show JOB's events, from the first, until it ends. Fails with the job's error when the job fails.
@@ -33,13 +35,15 @@ def command(job_id: str, after: int, server: str | None, data: Path | None, as_j
 
 
 async def _watch(job_id: str, after: int, server: str | None, data: Path | None, screen: Screen) -> None:
+    end: StatusChange | Job | None = None
     async with await connect(server, data) as client:
         await _show_queue(client, job_id, screen)
-        last = None
-        async for last in client.watch(job_id, after=after):
-            screen.show(event_line(last), {"event": as_record(last)})
-    if last is not None:
-        raise_unless_succeeded(last)
+        async for event in client.watch(job_id, after=after):
+            screen.show(event_line(event), {"event": as_record(event)})
+            if ends_job(event):
+                end = event.status
+        # none of these events told how a job ended that had done so before
+        raise_unless_succeeded(end or await client.get_job(job_id))
 
 
 async def _show_queue(client: Client, job_id: str, screen: Screen) -> None:

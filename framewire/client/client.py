@@ -20,7 +20,7 @@ from framewire.client.watch import Patience, watch
 from framewire.errors import ErrorCode, FramewireError, InvalidRequest, LocalError, Unavailable
 from framewire.jobs.states import TERMINAL
 from framewire.v1 import asset_pb2, asset_pb2_grpc, job_pb2, job_pb2_grpc, step_pb2, step_pb2_grpc
-from framewire.v1.asset_pb2 import Asset
+from framewire.v1.asset_pb2 import Asset, SignedUrl
 from framewire.v1.job_pb2 import JOB_STATE_UNSPECIFIED, Event, Job, JobState, OutputSettings
 from framewire.v1.step_pb2 import Step, StepInfo
 
@@ -46,6 +46,15 @@ class ClientSettings:
     transfer_tries: int = 3
     """Times a transfer to or from the object store is tried."""
     patience: Patience = field(default_factory=Patience)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file that is announced to the server and not sent yet."""
+
+    path: Path
+    asset: Asset
+    signed: SignedUrl
 
 
 class Client:
@@ -80,11 +89,23 @@ class Client:
 
         Raises LocalError (FILE_NOT_FOUND) and what the server says of the upload.
         """
+        return await self.send(await self.announce(path, filename=filename), advance=advance)
+
+    async def announce(self, path: Path, *, filename: str = "") -> Upload:
+        """Declare an upload without sending a byte of it: a job can be created that waits for it. `send` follows.
+
+        Raises LocalError (FILE_NOT_FOUND) and what the server says of the upload.
+        """
         size, sha256 = await _describe(path)
         request = asset_pb2.CreateUploadRequest(filename=filename or shown_name(path), size_bytes=size, sha256=sha256)
         created = await self._call(self._assets.CreateUpload(request, timeout=self._settings.call_timeout))
-        await self._again(lambda: put_file(created.upload, path, size, advance))
-        complete = asset_pb2.CompleteUploadRequest(asset_id=created.asset.asset_id)
+        return Upload(path=path, asset=created.asset, signed=created.upload)
+
+    async def send(self, upload: Upload, *, advance: Advance = nobody) -> Asset:
+        """Send what was announced and wait until its bytes are checked; jobs that waited for it are queued then."""
+        size = upload.asset.size_bytes
+        await self._again(lambda: put_file(upload.signed, upload.path, size, advance))
+        complete = asset_pb2.CompleteUploadRequest(asset_id=upload.asset.asset_id)
         return await self._call(self._assets.CompleteUpload(complete, timeout=self._settings.complete_timeout))
 
     async def download(self, asset_id: str, path: Path, *, advance: Advance = nobody) -> Asset:
@@ -110,7 +131,7 @@ class Client:
         priority: int | None = None,
         idempotency_key: str = "",
     ) -> Job:
-        """Create a job. With an idempotency key, the same call answers with the same job."""
+        """Create a job, which waits while its input is only announced. The same idempotency key means the same job."""
         request = job_pb2.CreateJobRequest(
             input_asset_ids=input_asset_ids,
             steps=steps,

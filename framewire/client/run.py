@@ -1,19 +1,19 @@
-"""A clip all the way: upload, job, events, download."""
+"""A clip all the way: job, upload, events, download."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from framewire.client.client import Client
+from framewire.client.client import Client, Upload
 from framewire.client.errors import from_job
 from framewire.errors import ErrorCode, FramewireError
 from framewire.v1.asset_pb2 import Asset
-from framewire.v1.job_pb2 import JOB_STATE_FAILED, JOB_STATE_SUCCEEDED, Event, Job, OutputSettings
+from framewire.v1.job_pb2 import JOB_STATE_FAILED, JOB_STATE_SUCCEEDED, Event, Job, OutputSettings, StatusChange
 from framewire.v1.step_pb2 import Step
 
 _CANCEL_TIMEOUT = 5.0
@@ -33,14 +33,14 @@ class ClipOrder:
 class RunObserver:
     """Sees a run go by; does nothing. Override what you want to see."""
 
+    def created(self, job: Job) -> None:
+        """The job is accepted; it waits for the upload."""
+
     def uploading(self, done: int, total: int) -> None:
         """So many bytes are sent."""
 
     def uploaded(self, asset: Asset) -> None:
         """The upload is complete and checked."""
-
-    def created(self, job: Job) -> None:
-        """The job is queued."""
 
     def event(self, event: Event) -> None:
         """The job's next event."""
@@ -50,40 +50,78 @@ class RunObserver:
 
 
 async def run_clip(client: Client, order: ClipOrder, observer: RunObserver) -> Job:
-    """Upload the clip, run the steps, put the result at `order.output`. Returns the job as recorded.
+    """Create the job, send the clip, put the result at `order.output`. Returns the job as recorded.
 
-    Raises the job's own error when it fails. When this is cancelled, the job is cancelled too.
+    Raises the job's own error when it fails, and what the server refuses before any byte is sent. When this is
+    cancelled, or the clip cannot be sent, the job is cancelled too.
     """
-    asset = await client.upload(order.clip, advance=observer.uploading)
-    observer.uploaded(asset)
-    job = await client.create_job(
-        [asset.asset_id], order.steps, output=order.settings, idempotency_key=uuid.uuid4().hex
-    )
-    observer.created(job)
-    last = await follow(client, job.job_id, observer)
-    raise_unless_succeeded(last)
+    upload, job = await _create(client, order.clip, order.steps, output=order.settings)
+    async with _cancelling(client, job):
+        observer.created(job)
+        observer.uploaded(await client.send(upload, advance=observer.uploading))
+    last = await _follow(client, job.job_id, observer)
+    raise_unless_succeeded(last.status)
     job = await client.get_recorded(job.job_id, last.number)
     await client.download(job.output_asset_ids[0], order.output, advance=observer.downloading)
     return job
 
 
-async def follow(client: Client, job_id: str, observer: RunObserver) -> Event:
+async def submit_clip(client: Client, clip: Path, steps: Sequence[Step], *, priority: int | None = None) -> Job:
+    """The same up to the moment at which the job is queued. Returns the job as recorded then."""
+    upload, job = await _create(client, clip, steps, priority=priority)
+    async with _cancelling(client, job):
+        await client.send(upload)
+    return await client.get_job(job.job_id)
+
+
+async def _create(
+    client: Client,
+    clip: Path,
+    steps: Sequence[Step],
+    *,
+    output: OutputSettings | None = None,
+    priority: int | None = None,
+) -> tuple[Upload, Job]:
+    """A job that waits for its clip. What the server refuses it refuses here, before the clip is sent."""
+    upload = await client.announce(clip)
+    job = await client.create_job(
+        [upload.asset.asset_id], steps, output=output, priority=priority, idempotency_key=uuid.uuid4().hex
+    )
+    return upload, job
+
+
+@contextlib.asynccontextmanager
+async def _cancelling(client: Client, job: Job) -> AsyncIterator[None]:
+    """Cancel the job when the block does not come to its end: it would wait for its clip for ever."""
+    try:
+        yield
+    except BaseException:
+        await _cancel(client, job.job_id)
+        raise
+
+
+async def _follow(client: Client, job_id: str, observer: RunObserver) -> Event:
     """Watch a job to its end and return the event that ended it. When this is cancelled, so is the job."""
     last = Event()
     try:
         async for last in client.watch(job_id):
             observer.event(last)
     except asyncio.CancelledError:
-        with contextlib.suppress(FramewireError, TimeoutError):
-            async with asyncio.timeout(_CANCEL_TIMEOUT):
-                await client.cancel_job(job_id)
+        await _cancel(client, job_id)
         raise
     return last
 
 
-def raise_unless_succeeded(end: Event) -> None:
-    """Raise what a job ended with, unless it succeeded."""
-    if end.status.state == JOB_STATE_FAILED:
-        raise from_job(end.status.error)
-    if end.status.state != JOB_STATE_SUCCEEDED:
-        raise FramewireError(end.status.message or "the job was cancelled", code=ErrorCode.CANCELLED)
+async def _cancel(client: Client, job_id: str) -> None:
+    with contextlib.suppress(FramewireError, TimeoutError):
+        async with asyncio.timeout(_CANCEL_TIMEOUT):
+            await client.cancel_job(job_id)
+
+
+def raise_unless_succeeded(end: StatusChange | Job) -> None:
+    """Raise what a job ended with, as its last event or its record tells, unless it succeeded."""
+    if end.state == JOB_STATE_FAILED:
+        raise from_job(end.error)
+    if end.state != JOB_STATE_SUCCEEDED:
+        message = end.message if isinstance(end, StatusChange) else ""
+        raise FramewireError(message or "the job was cancelled", code=ErrorCode.CANCELLED)

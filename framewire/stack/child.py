@@ -1,4 +1,4 @@
-"""One child process under supervision: started, known to be ready, restarted when it dies, stopped."""
+"""One child process under supervision: started, known to be ready, restarted when it dies or hangs, stopped."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from framewire.errors import ErrorCode, LocalError
-from framewire.lifecycle import READY_FD
+from framewire.lifecycle import ALIVE_FD, READY_FD
 from framewire.stack import launch
 from framewire.stack.logfiles import tail
+from framewire.stack.pulse import Heartbeat, Vigil, silence
 from framewire.stack.spec import Backoff, ChildSpec, Phase
 
 _PROBE_PAUSE = 0.05
@@ -37,6 +38,8 @@ class ChildContext:
     start_timeout: float = 90.0
     """Seconds a child has to become ready."""
     backoff: Backoff = field(default_factory=Backoff)
+    vigil: Vigil = field(default_factory=Vigil)
+    """How a child that hangs is noticed."""
 
 
 class Child:
@@ -52,6 +55,7 @@ class Child:
         self.restarts = 0
         self._context = context
         self._process: asyncio.subprocess.Process | None = None
+        self._heartbeat: Heartbeat | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._started_at = 0.0
 
@@ -61,7 +65,7 @@ class Child:
         return self._process.pid if self._process else None
 
     async def start(self) -> None:
-        """Start it and wait until it is ready; from then on restart it when it dies.
+        """Start it and wait until it is ready; from then on restart it when it dies or hangs.
 
         Raises LocalError (STACK_START_FAILED) with the end of its log when it exits or takes too long.
         """
@@ -78,7 +82,6 @@ class Child:
         self._become(Phase.STOPPED)
 
     async def _launch(self) -> None:
-        self._become(Phase.STARTING)
         reading, writing = os.pipe()
         try:
             await self._spawn(writing)
@@ -97,21 +100,40 @@ class Child:
 
     async def _spawn(self, ready: int) -> None:
         spec = self.spec
-        with spec.log.open("ab") as log:
+        self._heartbeat = Heartbeat() if spec.heartbeat else None
+        handed = {READY_FD: ready} if spec.probe is None else {}
+        if self._heartbeat:
+            handed[ALIVE_FD] = self._heartbeat.writing
+        with self._closing_on_failure(), spec.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", launch.__file__, str(os.getpid())),
                 *spec.argv,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**self._context.environment, **spec.env, READY_FD: str(ready)},
+                env={**self._context.environment, **spec.env, **{name: str(end) for name, end in handed.items()}},
                 cwd=spec.log.parent,
-                pass_fds=(ready,) if spec.probe is None else (),
+                pass_fds=tuple(handed.values()),
                 start_new_session=True,  # Ctrl-C on the terminal is the supervisor's to handle
             )
+            if self._heartbeat:
+                self._heartbeat.close_writing()
         self._started_at = time.monotonic()
         self._context.started(self._process.pid)
         self._become(Phase.STARTING)
+
+    @contextlib.contextmanager
+    def _closing_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._close_heartbeat()
+            raise
+
+    def _close_heartbeat(self) -> None:
+        if self._heartbeat:
+            self._heartbeat.close()
+            self._heartbeat = None
 
     async def _until_ready(self, reading: int) -> Mapping[str, object]:
         """What the child says of itself. Ends the process when it does not become ready."""
@@ -149,11 +171,32 @@ class Child:
     async def _keep_alive(self) -> None:
         deaths = 0
         while self._process:
-            code = await self._process.wait()
-            await self._end(0.0)  # what it left in its session
+            why = await self._until_it_fails(self._process)
+            await self._end(0.0)  # with what it left in its session
             lived = time.monotonic() - self._started_at
             deaths = 1 if lived > self._context.backoff.forget_after else deaths + 1
-            await self._restart_after(self._context.backoff.delay(deaths), _ending(code))
+            await self._restart_after(self._context.backoff.delay(deaths), why)
+
+    async def _until_it_fails(self, process: asyncio.subprocess.Process) -> str:
+        """Why the process has to be started again, once it has ended or shows no sign of life."""
+        ended = asyncio.ensure_future(process.wait())
+        silent = asyncio.ensure_future(self._silence())
+        try:
+            await asyncio.wait((ended, silent), return_when=asyncio.FIRST_COMPLETED)
+            return _ending(ended.result()) if ended.done() else "hangs: it has shown no sign of life for a while"
+        finally:
+            silent.cancel()
+            ended.cancel()
+            await asyncio.gather(ended, silent, return_exceptions=True)
+
+    async def _silence(self) -> None:
+        """Return when the child, which is ready, hangs; never when there is no way to tell."""
+        if self.spec.probe:
+            await silence(self.spec.probe.ready, self._context.vigil)
+        elif self._heartbeat:
+            await silence(self._heartbeat.beats, self._context.vigil)
+        else:
+            await asyncio.Event().wait()
 
     async def _restart_after(self, delay: float, why: str) -> None:
         while True:
@@ -182,6 +225,7 @@ class Child:
         await process.wait()
         if self._process is process:
             self._process = None
+            self._close_heartbeat()
             self._context.gone(process.pid)
 
     def _become(self, phase: Phase, note: str = "") -> None:

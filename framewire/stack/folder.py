@@ -117,7 +117,7 @@ class DataFolder:
     def running(self) -> StackState | None:
         """The stack that runs in this folder now; None when there is none."""
         state = self.read_state()
-        return state if state and _alive(state.pid) and self._locked() else None
+        return state if state and _alive(state.pid) and self.locked() else None
 
     async def lock(self, *, wait: float = 20.0) -> int:
         """Take the folder for one stack: a descriptor that holds the lock until its last copy is closed.
@@ -141,7 +141,8 @@ class DataFolder:
             raise
         return descriptor
 
-    def _locked(self) -> bool:
+    def locked(self) -> bool:
+        """Whether anything of a stack is left here: its supervisor, or the guardian that tidies up after it."""
         try:
             descriptor = os.open(self.lock_file, os.O_RDWR | os.O_CLOEXEC)
         except OSError:

@@ -33,7 +33,9 @@ class ChildSpec:
     address: str = ""
     """Where it listens, for people; empty when it does not."""
     probe: Probe | None = None
-    """Tells when it is ready; None: it says so itself through FRAMEWIRE_READY_FD."""
+    """Tells when it is ready, and later whether it is alive; None: it says so itself through FRAMEWIRE_READY_FD."""
+    heartbeat: bool = False
+    """Its event loop shows that it turns through FRAMEWIRE_ALIVE_FD; without, and without a probe, nobody looks."""
     needs: Sequence[str] = ()
     """Names of children that must be ready before it starts."""
     on_ready: Callable[[int], object] | None = None

@@ -11,6 +11,7 @@ from framewire.stack.child import Child, ChildContext
 from framewire.stack.guard import Guard, GuardSettings
 from framewire.stack.guardian import MARKER
 from framewire.stack.logfiles import rotate
+from framewire.stack.pulse import Vigil
 from framewire.stack.spec import Backoff, ChildSpec
 
 
@@ -26,6 +27,7 @@ class Supervisor:
         changed: Callable[[Child], None] = lambda child: None,
         start_timeout: float = 90.0,
         backoff: Backoff | None = None,
+        vigil: Vigil | None = None,
     ) -> None:
         self._guard = Guard(guard)
         context = ChildContext(
@@ -34,6 +36,7 @@ class Supervisor:
             gone=self._guard.remove,
             changed=changed,
             start_timeout=start_timeout,
+            vigil=vigil or Vigil(),
         )
         context = context if backoff is None else replace(context, backoff=backoff)
         self._children = {spec.name: Child(spec, context) for spec in specs}

@@ -100,6 +100,15 @@ async def test_list_gives_what_lies_below_a_prefix_in_order(store: ObjectStore, 
     assert [(each.key, each.size) async for each in store.list("w/")] == [("w/a/1", 2), ("w/b/2", 2)]
 
 
+async def test_a_large_file_is_copied_whole(store: ObjectStore, tmp_path: Path) -> None:
+    large = tmp_path / "large.bin"
+    large.write_bytes(secrets.token_bytes(20_000_000))  # more than a part of a multipart transfer
+    await store.put_file("w/from", large)
+    await store.copy("w/from", "w/to")
+    await store.get_file("w/to", tmp_path / "copy.bin")
+    assert filecmp.cmp(large, tmp_path / "copy.bin", shallow=False)
+
+
 async def test_a_copy_stays_what_it_was_when_the_original_changes(
     store: ObjectStore, file: Path, tmp_path: Path
 ) -> None:

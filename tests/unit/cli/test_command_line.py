@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from framewire.cli.checks import Verdict, examine
-from framewire.cli.files import check_input, check_output
+from framewire.cli.files import check_input, check_output, container_of, container_warning
 from framewire.cli.main import COMMANDS, run
 from framewire.cli.running import Stopped, run_async
+from framewire.cli.screen import Screen
 from framewire.cli.words import event_line, fidelity_words, progress_words, size
 from framewire.errors import ErrorCode, LocalError
 from framewire.v1.job_pb2 import (
@@ -79,6 +80,8 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], capsys: p
         (["run", "{clip}", "--step", "enhance", "-o", "{folder}/absent/out.mp4"], "FILE_UNWRITABLE"),
         (["run", "{clip}", "--step", "enhance", "-o", "{folder}"], "FILE_UNWRITABLE"),
         (["run", "{clip}", "--step", "enhance", "-o", "{clip}"], "FILE_UNWRITABLE"),
+        (["run", "{clip}", "--step", "enhance", "-o", "/dev/null"], "FILE_UNWRITABLE"),
+        (["get", "job_1", "-o", "/dev/null", "--server", "127.0.0.1:1"], "FILE_UNWRITABLE"),
         (["submit", "{folder}/absent.mp4", "--step", "enhance"], "FILE_NOT_FOUND"),
         (["submit", "{clip}", "--step", "enhance", "--data", "{folder}"], "STACK_NOT_RUNNING"),
         (["list", "--data", "{folder}"], "STACK_NOT_RUNNING"),
@@ -112,6 +115,39 @@ def test_an_output_that_links_to_the_input_is_refused(clip: Path, tmp_path: Path
     (tmp_path / "link.mp4").symlink_to(clip)
     with pytest.raises(LocalError, match="is the input"):
         check_output(tmp_path / "link.mp4", clip)
+
+
+def test_a_pipe_is_no_output(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(LocalError, match="not a file but a device, a pipe or a socket"):
+        check_output(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "container", "warned"),
+    [
+        ("out.mp4", b"\0\0\0\x20ftypisom", "mp4", ""),
+        ("out.MOV", b"\0\0\0\x20ftypisom", "mp4", ""),
+        ("out.mov", b"\0\0\0\x14ftypqt  ", "mov", ""),
+        ("out.avi", b"\0\0\0\x20ftypisom", "mp4", "is MP4: players expect its name to end in .mp4"),
+        ("out.mkv", b"\x1a\x45\xdf\xa3\xa3\x42\x82\x88matroska", "matroska", ""),
+        ("out.mp4", b"\x1a\x45\xdf\xa3\xa3\x42\x82\x88matroska", "matroska", "is Matroska: players expect"),
+        ("out", b"\x1a\x45\xdf\xa3\x9f\x42\x82\x84webm", "webm", "is WebM: players expect its name to end in .webm"),
+        ("out.mp4", b"something else", "", ""),
+    ],
+)
+def test_a_name_that_promises_another_container_is_warned_of(
+    name: str, head: bytes, container: str, warned: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(head)
+    assert container_of(path) == container
+    warning = container_warning(path, container)
+    assert (warned in warning) if warned else warning == ""
+    for as_json in (False, True):
+        Screen(as_json=as_json).warn(warning)
+    out, err = capsys.readouterr()
+    assert (out, err.count("framewire: warning: ")) == ("", bool(warned))
 
 
 def test_a_signal_cancels_a_command_and_gives_the_exit_code_shells_expect() -> None:

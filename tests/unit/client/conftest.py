@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -38,9 +39,13 @@ class Store:
     failures: int = 0
     damage: Callable[[bytes], bytes] = lambda content: content
     requests: int = 0
+    hold: asyncio.Event | None = None
+    """Answers only when it is set."""
 
     async def handle(self, request: web.Request) -> web.Response:
         self.requests += 1
+        if self.hold:
+            await self.hold.wait()
         if self.failures:
             self.failures -= 1
             return web.Response(status=503)
@@ -62,6 +67,9 @@ class Gateway(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServic
     watched_after: list[int] = field(default_factory=list)
     break_after: int = 1_000_000
     job: job_pb2.Job = field(default_factory=job_pb2.Job)
+    accepts: bool = False
+    """Whether a job is created, which is `job`; else it is refused."""
+    cancelled: list[str] = field(default_factory=list)
 
     async def CreateUpload(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802 - gRPC's names
         asset = asset_pb2.Asset(
@@ -91,10 +99,18 @@ class Gateway(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServic
             await abort(context, grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND", "no such job")
         return self.job
 
+    async def CancelJob(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802 - gRPC's names
+        self.cancelled.append(request.job_id)
+        return self.job
+
+    async def ListJobs(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802 - gRPC's names
+        return job_pb2.ListJobsResponse(jobs=[self.job])
+
     async def CreateJob(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802 - gRPC's names
-        await abort(
-            context, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT", "steps[0].enhance.scale: must be >= 1"
-        )
+        if not self.accepts:
+            message = "steps[0].enhance.scale: must be >= 1"
+            await abort(context, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT", message)
+        return self.job
 
     async def WatchJob(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802 - gRPC's names
         self.watched_after.append(request.after_event)

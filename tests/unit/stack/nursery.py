@@ -11,10 +11,17 @@ from pathlib import Path
 
 from framewire.stack.child import Child
 from framewire.stack.guard import GuardSettings
+from framewire.stack.pulse import Vigil
 from framewire.stack.spec import Backoff, ChildSpec, Phase
 from framewire.stack.supervisor import Supervisor
 
 READY = "import os; os.write(int(os.environ['FRAMEWIRE_READY_FD']), b'{\"hello\": 1}\\n')\n"
+BEAT = """
+import os, time
+while True:
+    os.write(int(os.environ['FRAMEWIRE_ALIVE_FD']), b'.')
+    time.sleep(0.01)
+"""
 WAIT = "import signal; signal.pause()\n"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
 IGNORE = DEAF + "while True: signal.pause()\n"
@@ -77,7 +84,7 @@ class Nursery:
             **more,  # type: ignore[arg-type]  # test's own keywords
         )
 
-    def supervisor(self, *specs: ChildSpec, start_timeout: float = 20.0) -> Supervisor:
+    def supervisor(self, *specs: ChildSpec, start_timeout: float = 20.0, vigil: Vigil | None = None) -> Supervisor:
         supervisor = Supervisor(
             specs,
             self.guard(),
@@ -85,6 +92,7 @@ class Nursery:
             changed=self.changes,
             start_timeout=start_timeout,
             backoff=Backoff(first=0.01, most=0.05),
+            vigil=vigil,
         )
         self.supervisors.append(supervisor)
         return supervisor
