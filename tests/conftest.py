@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -49,11 +50,15 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[PostgresServer]:
     programs = find_postgres()
     if programs is None:
         pytest.skip("no PostgreSQL on this machine: install the package `postgresql` to run these tests")
-    with start_postgres(tmp_path_factory.mktemp("postgres"), programs) as server:
+    # not below pytest's own folder, which another run of pytest closes to everybody but root
+    with (
+        tempfile.TemporaryDirectory(prefix="framewire-postgres-") as folder,
+        start_postgres(Path(folder), programs) as server,
+    ):
         yield server
 
 

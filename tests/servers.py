@@ -178,9 +178,6 @@ def _as_unprivileged_user(folder: Path) -> dict[str, object]:
         return {"cwd": folder}
     user = next(pwd.getpwnam(name) for name in ("postgres", "nobody") if _exists(name))
     os.chown(folder, user.pw_uid, user.pw_gid)
-    for parent in folder.parents:
-        if parent.stat().st_uid == 0 and parent.name.startswith("pytest"):
-            parent.chmod(0o755)
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": folder}
 
 
