@@ -81,5 +81,5 @@ async def test_grpc_and_rest_answer_with_the_same_codes(stack: Stack) -> None:
     zero_body = {"inputAssetIds": [NO_ASSET], "steps": [{"enhance": {"scale": 0}}]}
     assert await rest_code(stack, "POST", "/v1/jobs", zero_body) == (400, "INVALID_ARGUMENT")
     unknown_step = {"inputAssetIds": [NO_ASSET], "steps": [{"polish": {}}]}
-    assert await rest_code(stack, "POST", "/v1/jobs", unknown_step) == (400, "STEP_UNKNOWN")
+    assert await rest_code(stack, "POST", "/v1/jobs", unknown_step) == (404, "STEP_UNKNOWN")
     assert await rest_code(stack, "GET", "/v1/nothing") == (404, "NOT_FOUND")
