@@ -84,10 +84,17 @@ async def _create(
 ) -> tuple[Upload, Job]:
     """A job that waits for its clip. What the server refuses it refuses here, before the clip is sent."""
     upload = await client.announce(clip)
-    job = await client.create_job(
-        [upload.asset.asset_id], steps, output=output, priority=priority, idempotency_key=uuid.uuid4().hex
+    inputs, key = [upload.asset.asset_id], uuid.uuid4().hex
+    creating = asyncio.ensure_future(
+        client.create_job(inputs, steps, output=output, priority=priority, idempotency_key=key)
     )
-    return upload, job
+    try:
+        return upload, await asyncio.shield(creating)
+    except asyncio.CancelledError:  # the server may be about to say yes
+        with contextlib.suppress(FramewireError, TimeoutError):
+            async with asyncio.timeout(_CANCEL_TIMEOUT):
+                await _cancel(client, (await creating).job_id)
+        raise
 
 
 @contextlib.asynccontextmanager

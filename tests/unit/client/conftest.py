@@ -70,6 +70,10 @@ class Gateway(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServic
     accepts: bool = False
     """Whether a job is created, which is `job`; else it is refused."""
     cancelled: list[str] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a job is to be created."""
+    hold: asyncio.Event | None = None
+    """A job is created only when it is set."""
 
     async def CreateUpload(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802 - gRPC's names
         asset = asset_pb2.Asset(
@@ -107,6 +111,9 @@ class Gateway(asset_pb2_grpc.AssetServiceServicer, job_pb2_grpc.JobServiceServic
         return job_pb2.ListJobsResponse(jobs=[self.job])
 
     async def CreateJob(self, request, context):  # type: ignore[no-untyped-def]  # noqa: N802 - gRPC's names
+        self.asked.set()
+        if self.hold:
+            await self.hold.wait()
         if not self.accepts:
             message = "steps[0].enhance.scale: must be >= 1"
             await abort(context, grpc.StatusCode.INVALID_ARGUMENT, "INVALID_ARGUMENT", message)

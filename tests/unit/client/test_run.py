@@ -86,6 +86,22 @@ async def test_leaving_during_the_upload_cancels_the_job(
     assert accepted.cancelled == ["job_1"]
 
 
+@pytest.mark.parametrize("way", [run, submit])
+async def test_leaving_while_the_job_is_created_cancels_it(
+    client: Client, accepted: Gateway, store: Store, clip: Path, way: Way
+) -> None:
+    accepted.hold = asyncio.Event()
+    task = asyncio.ensure_future(way(client, clip))
+    async with asyncio.timeout(10):
+        await accepted.asked.wait()
+        task.cancel()
+        accepted.hold.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert accepted.cancelled == ["job_1"]
+    assert store.requests == 0
+
+
 async def test_a_submitted_job_has_its_clip(client: Client, accepted: Gateway, store: Store, clip: Path) -> None:
     assert (await submit(client, clip)).job_id == "job_1"
     assert store.objects["/ast_1"] == clip.read_bytes()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from dataclasses import dataclass, field
 
@@ -81,11 +82,10 @@ async def test_a_supervisor_that_was_stopped_itself_finds_its_children_alive(nur
     await supervisor.start()
     child = supervisor.child("one")
     assert child.pid
-    blocked = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(2)")
     os.kill(child.pid, signal.SIGSTOP)
-    os.waitid(os.P_PID, blocked.pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - it is to block the loop
+    nap = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(1.5)"]
+    subprocess.run(nap, check=True)  # noqa: ASYNC221 - it is to block the loop
     os.kill(child.pid, signal.SIGCONT)
-    await blocked.wait()
     looks = QUICK.looks + 1
     await silence(Answers([False] * looks).ready, Vigil(pause=QUICK.pause, looks=looks))  # as long as it would take
     assert child.restarts == 0
