@@ -35,7 +35,7 @@ _STYLES = {"ready": "green", "restarting": "red", "starting": "yellow"}
 @click.option("--nats-port", type=_PORT, help="NATS.  [default: any]")
 @click.option("--s3-port", type=_PORT, help="Object store.  [default: any]")
 @click.option("--triton-port", type=_PORT, help="Triton's gRPC.  [default: any]")
-@click.option("--slots", type=click.IntRange(1, 64), default=2, show_default=True, help="Jobs run at once.")
+@click.option("--slots", type=click.IntRange(1, 64), default=3, show_default=True, help="Jobs run at once.")
 @json_option
 def command(
     data: Path | None,

@@ -17,11 +17,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from framewire.db.releasing import Place
+from framewire.db.reservations import Reservations
 from framewire.db.rows import Row, job_state
 from framewire.db.tables import assets, jobs
 from framewire.jobs.states import TERMINAL, can_follow, state_name
 from framewire.v1.asset_pb2 import Asset, AssetState
 from framewire.v1.job_pb2 import JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, JOB_STATE_WAITING_UPLOAD, Event
+from framewire.work.v1.work_pb2 import JobOrder
 
 NOT_ENDED: dict[str, Any] = {"end_time": None, "error_code": "", "error_message": ""}
 """What a row says of its end while there is none."""
@@ -29,7 +31,9 @@ ResultKey = Callable[[Event, Asset], str]
 _ENDED = frozenset(state_name(state) for state in TERMINAL)
 
 
-async def fold(connection: AsyncConnection, events: Sequence[Event], result_key: ResultKey) -> set[Place]:
+async def fold(
+    connection: AsyncConnection, events: Sequence[Event], result_key: ResultKey, reservations: Reservations
+) -> set[Place]:
     """Fold events of any number of jobs; one update a job, whatever the number of its events.
 
     Returns where jobs ended, and made room for others.
@@ -39,8 +43,13 @@ async def fold(connection: AsyncConnection, events: Sequence[Event], result_key:
     for job_id, group in groupby(in_order, key=lambda event: event.job_id):
         query = sa.select(jobs).where(jobs.c.job_id == job_id).with_for_update()
         row = (await connection.execute(query)).one_or_none()
-        if row is not None and await _fold_job(connection, row, list(group), result_key) in _ENDED:
+        if row is None:
+            continue
+        state = await _fold_job(connection, row, list(group), result_key)
+        if state in _ENDED:
             ended.add(Place(row.workspace_id, row.lane, row.priority))
+        if state in _ENDED and row.state not in _ENDED:
+            await reservations.settle(connection, JobOrder.FromString(row.job_order), job_state(state))
     return ended
 
 

@@ -15,6 +15,7 @@ from framewire.db import folding, outbox, queueing, retrying, rows
 from framewire.db.database import Database
 from framewire.db.outbox import OutboxKind
 from framewire.db.releasing import Place, Windows, default_windows, lane_column, places_outside, release
+from framewire.db.reservations import FreeOfCharge, Reservations
 from framewire.db.tables import job_inputs, jobs
 from framewire.errors import Conflict, ErrorCode, NotFound
 from framewire.jobs.states import TERMINAL, state_name
@@ -29,11 +30,18 @@ class JobStore:
     """Jobs of all workspaces; the caller says in which one it looks.
 
     `windows` says how many orders of a workspace may stand in the queue; the others are released as these end.
+    `reservations` holds and settles what jobs cost, in the same transactions.
     """
 
-    def __init__(self, database: Database, windows: Windows = default_windows) -> None:
+    def __init__(
+        self,
+        database: Database,
+        windows: Windows = default_windows,
+        reservations: Reservations = FreeOfCharge(),  # noqa: B008 - it keeps nothing
+    ) -> None:
         self._database = database
         self._windows = windows
+        self._reservations = reservations
 
     async def create_job(self, order: JobOrder, *, idempotency_key: str = "", fingerprint: str = "") -> Job:
         """Store a job and leave its first event in the outbox, and its order when inputs are READY and there is room.
@@ -48,6 +56,7 @@ class JobStore:
             if not await _insert_unless_there(connection, values):
                 return await _same_request(connection, order.workspace_id, idempotency_key, fingerprint)
             await _insert_inputs(connection, order)
+            await self._reservations.reserve(connection, order)
             if ready:
                 await queueing.announce(connection, order, "QUEUED")
                 await release(connection, [Place.of(order)], self._windows)
@@ -107,6 +116,7 @@ class JobStore:
                 message = f"{job_id} is {row.state}; only a FAILED job can be retried"
                 raise Conflict(message, code=ErrorCode.JOB_NOT_FAILED)
             await retrying.retry(connection, row, attempts)
+            await self._reservations.reserve(connection, JobOrder.FromString(row.job_order))
             await release(connection, [Place(row.workspace_id, row.lane, row.priority)], self._windows)
             job = rows.job(await _find(connection, workspace_id, job_id))
         self._database.outbox_filled.set()
@@ -145,7 +155,7 @@ class JobStore:
         nobody knows are passed over. `result_key` says where an event's output lies in the object store.
         """
         async with self._database.write() as connection:
-            ended = await folding.fold(connection, events, result_key)
+            ended = await folding.fold(connection, events, result_key, self._reservations)
             released = await release(connection, ended, self._windows)
         if released:
             self._database.outbox_filled.set()

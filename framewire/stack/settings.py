@@ -42,7 +42,7 @@ class StackSettings:
     """Triton model repository."""
     lanes: str = "gpu,cpu"
     """Lanes the one worker serves."""
-    slots: int = 2
+    slots: int = 3
     """Jobs the worker runs at once."""
     log_level: str = "INFO"
     start_timeout: float = 90.0

@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from databases import Stores, W, a_status, an_event, an_order, file_database
 
 from framewire.db.database import Database
-from framewire.db.jobs import JobFilter
+from framewire.db.jobs import JobFilter, JobStore
 from framewire.db.migrate import upgrade
 from framewire.db.outbox import OutboxKind
 from framewire.db.tables import assets as asset_table
@@ -32,6 +32,7 @@ from framewire.v1.job_pb2 import (
     InputProbed,
     Job,
     Progress,
+    StatusChange,
 )
 from framewire.work.v1.work_pb2 import JobOrder
 
@@ -115,6 +116,60 @@ async def test_an_asset_that_an_unfinished_job_needs_is_not_deleted(stores):
     await stores.fold(a_status(job, 9, JOB_STATE_FAILED, error=Error(code="X", message="no")))
     await stores.assets.delete(W, job.input_asset_ids[0])
     assert (await stores.jobs.get(W, job.job_id)).input_asset_ids == job.input_asset_ids
+
+
+# --- what jobs cost
+
+
+class Till:
+    """Writes down what it is asked for, and refuses when told to."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+        self.refuses = False
+
+    async def reserve(self, connection: object, order: JobOrder) -> None:
+        if self.refuses:
+            raise Conflict("not enough credits")
+        self.calls.append(("reserve", order.job_id))
+
+    async def settle(self, connection: object, order: JobOrder, state: int) -> None:
+        self.calls.append((f"settle {state}", order.job_id))
+
+
+async def test_what_a_job_costs_is_reserved_with_it_and_settled_once(stores):
+    till = Till()
+    stores.jobs = JobStore(stores.database, reservations=till)
+    job = await stores.queued()
+    ended = a_status(job, 9, JOB_STATE_SUCCEEDED)
+    await stores.fold(a_status(job, 8, JOB_STATE_RUNNING), ended)
+    await stores.fold(ended)
+    assert till.calls == [("reserve", job.job_id), (f"settle {JOB_STATE_SUCCEEDED}", job.job_id)]
+
+
+async def test_a_retried_job_is_reserved_and_settled_again(stores):
+    till = Till()
+    stores.jobs = JobStore(stores.database, reservations=till)
+    job = await stores.queued()
+    await stores.fold(a_status(job, 9, JOB_STATE_FAILED, error=Error(code="X", message="no")))
+    await stores.jobs.retry(W, job.job_id, attempts=lambda _: 2)
+    await stores.fold(an_event(job, 10, 1, status=StatusChange(state=JOB_STATE_QUEUED)))
+    await stores.fold(a_status(job, 11, JOB_STATE_SUCCEEDED, attempt=2))
+    assert [call for call, _ in till.calls] == [
+        "reserve", f"settle {JOB_STATE_FAILED}", "reserve", f"settle {JOB_STATE_SUCCEEDED}",
+    ]  # fmt: skip
+
+
+async def test_a_job_that_cannot_be_paid_leaves_nothing(stores):
+    till = Till()
+    till.refuses = True
+    stores.jobs = JobStore(stores.database, reservations=till)
+    stored = await stores.ready()
+    await stores.sent()
+    with pytest.raises(Conflict):
+        await stores.jobs.create_job(an_order(stored.asset.asset_id))
+    assert await stores.jobs.list(W, limit=10) == []
+    assert await stores.kinds() == []
 
 
 # --- creating jobs
