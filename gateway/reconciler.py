@@ -37,6 +37,7 @@ class Reconciler:
         self._assets = assets
         self._events = bus.events
         self._queue = bus.jobs
+        self._cancellations = bus.cancellations
         self._ends_are_known = False
         self._behind: dict[str, int] = {}
         """Jobs whose row was behind the log at the last look, and how far the row was."""
@@ -61,6 +62,8 @@ class Reconciler:
     async def _look_at(self, job: Job, order: JobOrder) -> bool:
         """Make row and log agree. Whether the row is behind, which is the recorder's to mend until the next look."""
         last = await self._events.last(job.job_id)
+        if job.cancel_requested and (last is None or not ends_job(last)):
+            await self._ask_again_to_stop(job)
         if last is None:
             log.warning("%s: the log has forgotten it; queued again", job.job_id)
             await self._repair.begin_anew(job, _queued_again(job))
@@ -72,6 +75,12 @@ class Reconciler:
             log.warning("%s: the row says event %d, the log %d; folded anew", job.job_id, job.last_event, last.number)
             await self._fold_anew(job, last)
         return False
+
+    async def _ask_again_to_stop(self, job: Job) -> None:
+        """The board of cancellations may have forgotten; whoever takes the order next looks there first."""
+        if not await self._cancellations.is_requested(job.job_id):
+            log.warning("%s: the board has forgotten that it is to stop; told", job.job_id)
+            await self._cancellations.request(job.job_id)
 
     async def _fold_anew(self, job: Job, last: Event) -> None:
         start = job.last_event if last.number > job.last_event else 0

@@ -167,12 +167,11 @@ class NatsJobQueue:
             )
         if status_of(message):
             return None
-        try:
-            return NatsDelivery(message, JobOrder.FromString(message.data), place.why)
-        except DecodeError:
-            await self._bury_unreadable(message)
-            self._hint.set()  # there may be more behind it
-            return None
+        if order := _order(message):
+            return NatsDelivery(message, order, place.why)
+        await self._bury_unreadable(message)
+        self._hint.set()  # there may be more behind it
+        return None
 
     async def _bury_unreadable(self, message: Msg) -> None:
         log.error("buried an order that cannot be read, from %s", message.subject)
@@ -180,6 +179,15 @@ class NatsJobQueue:
         await self._dead_letters.bury_payload(job_id, message.data, "the order cannot be read")
         with unavailable_as_typed():
             await message.ack_sync(timeout=TIMEOUT)
+
+
+def _order(message: Msg) -> JobOrder | None:
+    """None when it cannot be read. Even no bytes at all read as an order: it must be of the job it is queued as."""
+    try:
+        order = JobOrder.FromString(message.data)
+    except DecodeError:
+        return None
+    return order if order.job_id == streams.job_id_of(message.subject) else None
 
 
 def _request(place: Place) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from framewire.cli.screen import Screen, as_record
 from framewire.cli.words import clock, retried_words
 from framewire.v1.operations_pb2 import DeadLetter
 
-_number = click.argument("number", type=click.IntRange(1))
+_number = click.argument("number", type=click.IntRange(1, 2**64 - 1))
 
 
 @click.group("dead", invoke_without_command=True)

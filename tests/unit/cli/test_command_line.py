@@ -59,6 +59,7 @@ def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         ["up", "--grpc-port", "x"],
         ["get", "job", "--server", "here"],
         ["watch", "job", "--after", "-1"],
+        ["dead", "drop", "99999999999999999999999"],
     ],
 )
 def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -130,6 +130,22 @@ async def test_after_the_loss_of_all_streams_unfinished_jobs_are_queued_again_an
     assert await s.state(ended) == JOB_STATE_SUCCEEDED
 
 
+@pytest.mark.parametrize("streams_are_lost", [True, False])
+async def test_a_job_that_was_to_stop_is_still_to_stop_when_the_board_has_forgotten(s, streams_are_lost):
+    job = await s.job()
+    await s.record(await s.say(job, JOB_STATE_RUNNING))
+    await s.jobs.request_cancel(W, job.job_id)
+    await s.relay.round()
+    if streams_are_lost:
+        s.lose_streams()
+    else:
+        await s.bus.cancellations.withdraw(job.job_id)
+    assert not await s.bus.cancellations.is_requested(job.job_id)
+    await s.look()
+    assert await s.bus.cancellations.is_requested(job.job_id)
+    assert job.job_id in await s.queue()
+
+
 async def test_a_database_from_before_the_end_of_a_job_learns_how_it_ended(s):
     job = await s.job()
     output = Asset(asset_id=new_asset_id(), filename="y.mp4", size_bytes=3, state=ASSET_STATE_READY)
