@@ -7,15 +7,16 @@ these few. The log is the truth where it has something to say; where it has forg
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from framewire.bus.interface import Bus, EventConflict
 from framewire.db.assets import AssetStore
 from framewire.db.jobs import JobStore
 from framewire.db.repair import RepairStore
-from framewire.jobs.states import ends_job
+from framewire.jobs.states import TERMINAL, ends_job
 from framewire.v1.asset_pb2 import Asset
 from framewire.v1.job_pb2 import JOB_STATE_QUEUED, Event, Job, StatusChange
 from framewire.work.v1.work_pb2 import JobOrder
@@ -25,11 +26,18 @@ from gateway.watch import outputs_of, snapshot
 EVERY = 15.0
 """Seconds between two looks."""
 _BATCH = 200
+_ROUNDS = 20
+_LOG_KNOWS = timedelta(days=9)
+"""A day more than events are kept."""
 log = logging.getLogger(__name__)
 
 
 class Reconciler:
-    """One round looks at every unfinished job; the first one also at the ends the log may have forgotten."""
+    """One round looks at every unfinished job; the first and then every twentieth also at those that rest.
+
+    Those are the jobs that have ended and those that wait for an upload: the log may have forgotten how one
+    ended, or may know that it went on. Only jobs the log may still know are asked for.
+    """
 
     def __init__(self, repair: RepairStore, jobs: JobStore, assets: AssetStore, bus: Bus) -> None:
         self._repair = repair
@@ -38,16 +46,16 @@ class Reconciler:
         self._events = bus.events
         self._queue = bus.jobs
         self._cancellations = bus.cancellations
-        self._ends_are_known = False
+        self._rounds = 0
         self._behind: dict[str, int] = {}
         """Jobs whose row was behind the log at the last look, and how far the row was."""
 
     async def round(self) -> None:
         """Look at everything."""
-        if not self._ends_are_known:
-            await self._restore_ends()
-            self._ends_are_known = True
+        if self._rounds % _ROUNDS == 0:
+            await self._look_at_resting()
         await self._look_at_unfinished()
+        self._rounds += 1
 
     async def _look_at_unfinished(self) -> None:
         behind: dict[str, int] = {}
@@ -95,25 +103,24 @@ class Reconciler:
             await self._repair.renumber(job, 0)
         await self._jobs.fold(events, result_key=key_of_result)
 
-    async def _restore_ends(self) -> None:
-        """Say again how jobs ended whose end the log has lost, newest first, until it knows the next one."""
-        below: int | None = None
-        while jobs := await self._repair.newest_ended(below=below, limit=_BATCH):
-            if not await self._restore(jobs):
-                return
-            below = jobs[-1].last_event
+    async def _look_at_resting(self) -> None:
+        since, after = datetime.now(UTC) - _LOG_KNOWS, ""
+        while found := await self._repair.resting(since=since, after=after, limit=_BATCH):
+            for job in found:
+                await self._look_at_rest(job)
+            after = found[-1].job_id
 
-    async def _restore(self, jobs: Sequence[Job]) -> bool:
-        """Whether the log had lost all of them."""
-        for job in jobs:
-            last = await self._events.last(job.job_id)
-            if last is None:
-                continue  # nothing, not even an order, is left of it; jobs older than the backup may still be known
-            if last.number >= job.last_event:
-                return False
+    async def _look_at_rest(self, job: Job) -> None:
+        """Fold what the row has missed, or say again how the job ended if the log has lost that."""
+        last = await self._events.last(job.job_id)
+        if last is None:
+            return  # nothing, not even an order, is left of it in the streams
+        if last.number > job.last_event:
+            log.warning("%s: the row says event %d, the log %d; folded", job.job_id, job.last_event, last.number)
+            await self._fold_anew(job, last)
+        elif last.number < job.last_event and job.state in TERMINAL:
             log.warning("%s: the log does not know how it ended; told", job.job_id)
             await self._say_end(job, last)
-        return True
 
     async def _say_end(self, job: Job, last: Event) -> None:
         outputs: list[Asset] = await outputs_of(self._assets, job)

@@ -115,8 +115,8 @@ class JobStore:
             if row.state != "FAILED":
                 message = f"{job_id} is {row.state}; only a FAILED job can be retried"
                 raise Conflict(message, code=ErrorCode.JOB_NOT_FAILED)
-            await retrying.retry(connection, row, attempts)
-            await self._reservations.reserve(connection, JobOrder.FromString(row.job_order))
+            order = await retrying.retry(connection, row, attempts)
+            await self._reservations.reserve(connection, order)
             await release(connection, [Place(row.workspace_id, row.lane, row.priority)], self._windows)
             job = rows.job(await _find(connection, workspace_id, job_id))
         self._database.outbox_filled.set()

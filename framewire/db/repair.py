@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -16,6 +17,7 @@ from framewire.work.v1.work_pb2 import JobOrder
 
 _SETTLED = jobs.c.job_id.not_in(sa.select(outbox_table.c.subject))
 """Nothing about the job is on its way to the bus."""
+_RESTS = jobs.c.state.in_(("SUCCEEDED", "FAILED", "CANCELLED", "WAITING_UPLOAD"))
 
 
 class RepairStore:
@@ -33,13 +35,11 @@ class RepairStore:
             found = await connection.execute(query.order_by(jobs.c.job_id).limit(limit))
             return [(rows.job(row), JobOrder.FromString(row.job_order)) for row in found]
 
-    async def newest_ended(self, *, below: int | None, limit: int) -> Sequence[Job]:
-        """Up to `limit` jobs that have ended, by the number of their last event, the largest first; below `below`."""
-        query = sa.select(jobs).where(jobs.c.state.in_(("SUCCEEDED", "FAILED", "CANCELLED")), _SETTLED)
-        if below is not None:
-            query = query.where(jobs.c.last_event < below)
+    async def resting(self, *, since: datetime, after: str, limit: int) -> Sequence[Job]:
+        """Up to `limit` jobs that have ended or wait for an upload, created `since` then, with ids above `after`."""
+        query = sa.select(jobs).where(jobs.c.job_id > after, jobs.c.create_time >= since, _RESTS, _SETTLED)
         async with self._database.read() as connection:
-            found = await connection.execute(query.order_by(jobs.c.last_event.desc()).limit(limit))
+            found = await connection.execute(query.order_by(jobs.c.job_id).limit(limit))
             return [rows.job(row) for row in found]
 
     async def renumber(self, job: Job, number: int) -> None:

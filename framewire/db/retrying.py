@@ -17,8 +17,8 @@ from framewire.v1.job_pb2 import JOB_STATE_QUEUED, Event, StatusChange
 from framewire.work.v1.work_pb2 import JobOrder
 
 
-async def retry(connection: AsyncConnection, row: Row, attempts: Callable[[JobOrder], int]) -> None:
-    """Bring the row back to QUEUED, unreleased, and leave in the outbox what the bus has to know.
+async def retry(connection: AsyncConnection, row: Row, attempts: Callable[[JobOrder], int]) -> JobOrder:
+    """Bring the row back to QUEUED, unreleased, and leave in the outbox what the bus has to know. Returns its order.
 
     The order of the attempts before goes first, while the log still says FAILED: a worker that gets it once more
     would take the new QUEUED for its own. Raises NotFound (ASSET_NOT_FOUND), Conflict (ASSET_NOT_READY).
@@ -35,6 +35,7 @@ async def retry(connection: AsyncConnection, row: Row, attempts: Callable[[JobOr
     remove = (OutboxKind.REMOVE_ORDER, row.job_order)
     event = (OutboxKind.APPEND_EVENT, _asked_again(row, now).SerializeToString())
     await outbox.put(connection, row.workspace_id, row.job_id, remove, event)
+    return order
 
 
 def _asked_again(row: Row, now: datetime) -> Event:

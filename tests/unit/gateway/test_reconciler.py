@@ -108,6 +108,27 @@ async def test_where_all_agrees_nothing_changes(s):
     assert await s.queue() == [waiting.job_id, running.job_id]  # each once
 
 
+async def test_a_row_from_before_a_retry_or_an_upload_learns_what_the_log_says(s):
+    retried, ended = await s.job(), await s.job()
+    await s.record(await s.say(retried, JOB_STATE_FAILED, error=Error(code="X", message="no")))
+    for state in (JOB_STATE_QUEUED, JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED):  # the database forgets all of it
+        await s.say(retried, state)
+    await s.record(await s.say(ended, JOB_STATE_SUCCEEDED))  # its end is newer, and known to both
+    await s.look()
+    assert await s.state(retried) == JOB_STATE_SUCCEEDED
+
+
+async def test_ends_are_compared_again_from_time_to_time(s):
+    job = await s.job()
+    await s.record(await s.say(job, JOB_STATE_FAILED, error=Error(code="X", message="no")))
+    await s.look()
+    for state in (JOB_STATE_QUEUED, JOB_STATE_SUCCEEDED):
+        await s.say(job, state)
+    for _ in range(20):
+        await s.look()
+    assert await s.state(job) == JOB_STATE_SUCCEEDED
+
+
 async def test_an_order_the_queue_has_lost_is_published_again(s):
     job = await s.job()
     assert len(await s.queue()) == 1
