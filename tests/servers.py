@@ -56,12 +56,11 @@ def stop(process: subprocess.Popen[bytes], *, within: float = 10.0) -> None:
     """End a process and everything it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(within)
-    except subprocess.TimeoutExpired:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait(within)
+    with contextlib.suppress(ProcessLookupError):  # itself, or what it started and did not take along
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(within)
 
 
 def wait_until(condition: Callable[[], bool], what: str, *, within: float = READY_WITHIN) -> None:
