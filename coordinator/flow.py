@@ -146,8 +146,11 @@ class Flow:
 
         self._threads.append(threading.Thread(target=run, name=name, daemon=True))
 
-    def wait(self, future: Future[None], *, timeout: float) -> None:
-        """Wait for something outside the flow; for stages. Raises what the future raises, TimeoutError, or Aborted."""
+    def wait(self, future: Future[T], *, timeout: float) -> T:
+        """The result of something outside the flow; for stages.
+
+        Raises what the future raises, TimeoutError, or Aborted.
+        """
         woken = threading.Event()
         with self._lock:
             self._waiting.add(woken)
@@ -158,9 +161,8 @@ class Flow:
         with self._lock:
             self._waiting.discard(woken)
         if future.done():
-            future.result()
-        else:
-            raise Aborted("wait") if ended else TimeoutError
+            return future.result()
+        raise Aborted("wait") if ended else TimeoutError
 
     def run(self, *, stall: float = STALL_SECONDS) -> None:
         """Run every stage to its end. Raises what the first stage to fail raised, or Aborted after `stop`.

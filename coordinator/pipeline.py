@@ -60,7 +60,7 @@ class Batch:
     """Where the frames lie; None when there are none."""
     stamps: list[Stamp] = field(default_factory=list)
     packets: list[CopiedPacket] = field(default_factory=list)
-    request: Future[None] | None = None
+    request: Future[bytes] | None = None
     """What fills `frames`; None when they are there already."""
     read: Lease | None = None
     """What the request reads; free again when it is done."""
@@ -104,7 +104,7 @@ class Pipeline:
         self._limits = limits
         self._on_frames = on_frames
         self._flow = Flow()
-        self._requests: set[Future[None]] = set()
+        self._requests: set[Future[bytes]] = set()
         self._frames_in = 0
         self._plan = make_plan(FrameSize(height=self._facts.height, width=self._facts.width), steps)
 

@@ -46,6 +46,11 @@ class ErrorCode(enum.StrEnum):
     MEDIA_NO_VIDEO = "MEDIA_NO_VIDEO"  # The file has no video track.
     MEDIA_UNSUPPORTED_CODEC = "MEDIA_UNSUPPORTED_CODEC"  # The video codec cannot be decoded here.
     MEDIA_TOO_LARGE = "MEDIA_TOO_LARGE"  # Picture size, length or file size is over the limit.
+    MEDIA_TRUNCATED = "MEDIA_TRUNCATED"  # The file breaks off; the message says what could be saved.
+    OUTPUT_TOO_LARGE = "OUTPUT_TOO_LARGE"  # The result would be larger than was asked for or is allowed.
+    OUTPUT_TOO_LONG = "OUTPUT_TOO_LONG"  # The result would be longer than was asked for.
+    MODEL_INVALID = "MODEL_INVALID"  # A model's files or its contract are not what they have to be.
+    MODEL_TOO_LARGE = "MODEL_TOO_LARGE"  # The model needs more memory than models may use here.
     INFERENCE_FAILED = "INFERENCE_FAILED"  # The model server refused or failed a batch.
     INFERENCE_UNAVAILABLE = "INFERENCE_UNAVAILABLE"  # The model server cannot be reached.
     STORE_UNAVAILABLE = "STORE_UNAVAILABLE"  # The object store cannot be reached or failed.

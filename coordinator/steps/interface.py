@@ -27,7 +27,7 @@ class FrameSize:
 
 
 class FrameStep(Protocol):
-    """One prepared step: it knows its model and parameters, and keeps no frames.
+    """One prepared step: it knows its model and parameters, and what a recurrent model remembers of past frames.
 
     Frames are uint8 RGB, `[frames, height, width, 3]`, at the start of a block.
     """
@@ -44,9 +44,19 @@ class FrameStep(Protocol):
     def max_batch(self) -> int:
         """Most frames it takes at once; at least 1."""
 
-    def submit(self, inputs: Block, outputs: Block, *, frames: int, size: FrameSize) -> Future[None]:
+    def submit(
+        self, inputs: Block, outputs: Block, *, frames: int, size: FrameSize, keep_state: bool = False
+    ) -> Future[bytes]:
         """Start on a batch of frames of `size`; when the future is done, `outputs` holds them at `size.times(scale)`.
 
-        Both blocks stay as they are until then. Several batches may be under way at once.
-        The future raises WorkerError (INFERENCE_FAILED) or Unavailable (INFERENCE_UNAVAILABLE).
+        Batches are submitted in the order of the film; a step that remembers (a recurrent model) sees them in that
+        order, however many are under way. Both blocks stay as they are until the future is done. Its result is
+        what the step remembers after this batch, for `restore`, if `keep_state` is set and it remembers anything,
+        else b"". It raises WorkerError (INFERENCE_FAILED) or Unavailable (INFERENCE_UNAVAILABLE).
+        """
+
+    def restore(self, state: bytes) -> None:
+        """Go on as if the batch after which `state` was kept had just been done. Call before the first `submit`.
+
+        b"" means: from the start of the film. Raises StepError for a state that is not this step's.
         """

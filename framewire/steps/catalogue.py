@@ -17,7 +17,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 
 from framewire._buf.validate import validate_pb2
 from framewire.errors import ErrorCode, NotFound, StepError, Violation
-from framewire.steps.contract import DEFAULT_ENHANCE_MODEL
+from framewire.steps.contract import DEFAULT_DENOISE_MODEL, DEFAULT_ENHANCE_MODEL
 from framewire.v1 import step_pb2
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU, Lane, ModelInfo, Step, StepInfo, StepLimits, StepParameter
 
@@ -46,6 +46,13 @@ DECLARATIONS: Mapping[str, StepDeclaration] = {
         suffix="enhanced",
         limits=StepLimits(max_size_bytes=500 << 20, max_dimension=4096),
         defaults={"model": DEFAULT_ENHANCE_MODEL},
+        uses_models=True,
+    ),
+    "denoise": StepDeclaration(
+        lane=LANE_GPU,
+        suffix="denoised",
+        limits=StepLimits(max_size_bytes=500 << 20, max_dimension=4096),
+        defaults={"model": DEFAULT_DENOISE_MODEL},
         uses_models=True,
     ),
 }
@@ -117,7 +124,10 @@ def _check_model(path: str, name: str, step: Step, served: Mapping[str, ModelInf
     if model is None:
         message = f"no worker serves a model {wanted!r}; there are: {', '.join(sorted(served))}"
         raise StepError(message, code=ErrorCode.MODEL_UNKNOWN, violations=[Violation(f"{path}.model", message)])
-    if parameters.HasField("scale") and parameters.scale != model.scale:
+    if name == "denoise" and model.scale != 1:
+        message = f"{wanted} enlarges {model.scale} times; use it with enhance"
+        raise StepError(message, violations=[Violation(f"{path}.model", message)])
+    if name == "enhance" and parameters.HasField("scale") and parameters.scale != model.scale:
         message = f"{wanted} enlarges {model.scale} times, not {parameters.scale}"
         raise StepError(message, violations=[Violation(f"{path}.scale", message)])
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from framewire.v1.step_pb2 import ModelInfo
 
 DEFAULT_ENHANCE_MODEL = "upscale_bicubic_x2"
+DEFAULT_DENOISE_MODEL = "denoise"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,3 +24,26 @@ def result_key(workspace_id: str, job_id: str, attempt: int, asset_id: str) -> s
     the attempt that counts, whose event names the attempt.
     """
     return f"{workspace_id}/results/{job_id}/{attempt}/{asset_id}"
+
+
+def segment_key(workspace_id: str, job_id: str, attempt: int, index: int) -> str:
+    """Where an attempt puts a segment of its result.
+
+    Whether it counts is said by the job's events, not by its being there.
+    """
+    return f"{segments_prefix(workspace_id, job_id)}{attempt}/{index:06d}.mp4"
+
+
+def segment_record_key(workspace_id: str, job_id: str, attempt: int, index: int) -> str:
+    """Where the record beside a segment lies: what a later attempt needs to go on behind it."""
+    return f"{segments_prefix(workspace_id, job_id)}{attempt}/{index:06d}.record"
+
+
+def segments_prefix(workspace_id: str, job_id: str) -> str:
+    """What the keys of all of a job's segments and records begin with."""
+    return f"{workspace_id}/segments/{job_id}/"
+
+
+def thumbnail_key(workspace_id: str, job_id: str, attempt: int) -> str:
+    """Where the small picture of an attempt's result lies."""
+    return f"{workspace_id}/thumbnails/{job_id}/{attempt}.jpg"

@@ -30,7 +30,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66ramewire/v1/job.proto\x12\x0c\x66ramewire.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18\x66ramewire/v1/asset.proto\x1a\x17\x66ramewire/v1/step.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x05\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.framewire.v1.JobState\x12\x17\n\x0finput_asset_ids\x18\x04 \x03(\t\x12!\n\x05steps\x18\x05 \x03(\x0b\x32\x12.framewire.v1.Step\x12,\n\x06output\x18\x06 \x01(\x0b\x32\x1c.framewire.v1.OutputSettings\x12 \n\x04lane\x18\x07 \x01(\x0e\x32\x12.framewire.v1.Lane\x12\x10\n\x08priority\x18\x08 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\x12(\n\x08progress\x18\n \x01(\x0b\x32\x16.framewire.v1.Progress\x12\x18\n\x10output_asset_ids\x18\x0b \x03(\t\x12.\n\x08\x66idelity\x18\x0c \x01(\x0b\x32\x1c.framewire.v1.FidelityReport\x12\"\n\x05\x65rror\x18\r \x01(\x0b\x32\x13.framewire.v1.Error\x12\x12\n\nlast_event\x18\x0e \x01(\x04\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63\x61ncel_requested\x18\x12 \x01(\x08\x12\x0e\n\x06worker\x18\x13 \x01(\t\x12\x11\n\tplacement\x18\x14 \x01(\t\x12\x16\n\x0equeue_position\x18\x15 \x01(\x05\x12,\n\tqueue_eta\x18\x16 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cmax_attempts\x18\x17 \x01(\x05\"\x9b\x01\n\x0eOutputSettings\x12\x19\n\x03\x63rf\x18\x01 \x01(\rB\x07\xbaH\x04*\x02\x18\x33H\x00\x88\x01\x01\x12\x66\n\x06preset\x18\x02 \x01(\tBV\xbaHSrNR\tultrafastR\tsuperfastR\x08veryfastR\x06\x66\x61sterR\x04\x66\x61stR\x06mediumR\x04slowR\x06slowerR\x08veryslow\xd8\x01\x01\x42\x06\n\x04_crf\"\xac\x02\n\x05\x45vent\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12,\n\x06status\x18\x06 \x01(\x0b\x32\x1a.framewire.v1.StatusChangeH\x00\x12*\n\x08progress\x18\x07 \x01(\x0b\x32\x16.framewire.v1.ProgressH\x00\x12*\n\x05input\x18\x08 \x01(\x0b\x32\x19.framewire.v1.InputProbedH\x00\x12$\n\x03log\x18\t \x01(\x0b\x32\x15.framewire.v1.LogLineH\x00\x42\x06\n\x04kind\"\xe3\x01\n\x0cStatusChange\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.framewire.v1.JobState\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\"\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x13.framewire.v1.Error\x12$\n\x07outputs\x18\x04 \x03(\x0b\x32\x13.framewire.v1.Asset\x12.\n\x08\x66idelity\x18\x05 \x01(\x0b\x32\x1c.framewire.v1.FidelityReport\x12\x0e\n\x06worker\x18\x06 \x01(\t\x12\x11\n\tplacement\x18\x07 \x01(\t\"\x8b\x01\n\x08Progress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x10\n\x08\x66raction\x18\x02 \x01(\x01\x12\x13\n\x0b\x66rames_done\x18\x03 \x01(\x03\x12\x14\n\x0c\x66rames_total\x18\x04 \x01(\x03\x12\x0b\n\x03\x66ps\x18\x05 \x01(\x01\x12&\n\x03\x65ta\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"G\n\x0bInputProbed\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12&\n\x05media\x18\x02 \x01(\x0b\x32\x17.framewire.v1.MediaInfo\"&\n\x07LogLine\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"&\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xfa\x01\n\x0e\x46idelityReport\x12\x11\n\tframes_in\x18\x01 \x01(\x03\x12\x12\n\nframes_out\x18\x02 \x01(\x03\x12)\n\x08video_in\x18\x03 \x01(\x0b\x32\x17.framewire.v1.VideoInfo\x12*\n\tvideo_out\x18\x04 \x01(\x0b\x32\x17.framewire.v1.VideoInfo\x12\x13\n\x0b\x64uration_in\x18\x05 \x01(\x01\x12\x14\n\x0c\x64uration_out\x18\x06 \x01(\x01\x12*\n\x05\x61udio\x18\x07 \x03(\x0b\x32\x1b.framewire.v1.AudioFidelity\x12\x13\n\x0b\x61v_drift_ms\x18\x08 \x01(\x01\"\x81\x01\n\rAudioFidelity\x12\r\n\x05\x63odec\x18\x01 \x01(\t\x12\x12\n\npackets_in\x18\x02 \x01(\x03\x12\x13\n\x0bpackets_out\x18\x03 \x01(\x03\x12\x11\n\tsha256_in\x18\x04 \x01(\t\x12\x12\n\nsha256_out\x18\x05 \x01(\t\x12\x11\n\tidentical\x18\x06 \x01(\x08\"\xfe\x01\n\x10\x43reateJobRequest\x12;\n\x0finput_asset_ids\x18\x01 \x03(\tB\"\xbaH\x1f\x92\x01\x1c\x08\x01\x10\x01\"\x16r\x14\x32\x12^ast_[0-9a-z]{26}$\x12-\n\x05steps\x18\x02 \x03(\x0b\x32\x12.framewire.v1.StepB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x08\x12,\n\x06output\x18\x03 \x01(\x0b\x32\x1c.framewire.v1.OutputSettings\x12 \n\x08priority\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x03(\x00H\x00\x88\x01\x01\x12!\n\x0fidempotency_key\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x42\x0b\n\t_priority\":\n\rGetJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\"\xe6\x01\n\x0fListJobsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12/\n\x05state\x18\x03 \x01(\x0e\x32\x16.framewire.v1.JobStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x31\n\rcreated_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.framewire.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x10\x43\x61ncelJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\"<\n\x0fRetryJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\"Q\n\x0fWatchJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\x12\x13\n\x0b\x61\x66ter_event\x18\x02 \x01(\x04*\xb8\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18JOB_STATE_WAITING_UPLOAD\x10\x01\x12\x14\n\x10JOB_STATE_QUEUED\x10\x02\x12\x15\n\x11JOB_STATE_RUNNING\x10\x03\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06\x32\xbd\x04\n\nJobService\x12S\n\tCreateJob\x12\x1e.framewire.v1.CreateJobRequest\x1a\x11.framewire.v1.Job\"\x13\x82\xd3\xe4\x93\x02\r\"\x08/v1/jobs:\x01*\x12S\n\x06GetJob\x12\x1b.framewire.v1.GetJobRequest\x1a\x11.framewire.v1.Job\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/jobs/{job_id}\x12[\n\x08ListJobs\x12\x1d.framewire.v1.ListJobsRequest\x1a\x1e.framewire.v1.ListJobsResponse\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/v1/jobs\x12\x63\n\tCancelJob\x12\x1e.framewire.v1.CancelJobRequest\x1a\x11.framewire.v1.Job\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/jobs/{job_id}:cancel:\x01*\x12`\n\x08RetryJob\x12\x1d.framewire.v1.RetryJobRequest\x1a\x11.framewire.v1.Job\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/jobs/{job_id}:retry:\x01*\x12\x61\n\x08WatchJob\x12\x1d.framewire.v1.WatchJobRequest\x1a\x13.framewire.v1.Event\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/jobs/{job_id}:watch0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66ramewire/v1/job.proto\x12\x0c\x66ramewire.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18\x66ramewire/v1/asset.proto\x1a\x17\x66ramewire/v1/step.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x05\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.framewire.v1.JobState\x12\x17\n\x0finput_asset_ids\x18\x04 \x03(\t\x12!\n\x05steps\x18\x05 \x03(\x0b\x32\x12.framewire.v1.Step\x12,\n\x06output\x18\x06 \x01(\x0b\x32\x1c.framewire.v1.OutputSettings\x12 \n\x04lane\x18\x07 \x01(\x0e\x32\x12.framewire.v1.Lane\x12\x10\n\x08priority\x18\x08 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\x12(\n\x08progress\x18\n \x01(\x0b\x32\x16.framewire.v1.Progress\x12\x18\n\x10output_asset_ids\x18\x0b \x03(\t\x12.\n\x08\x66idelity\x18\x0c \x01(\x0b\x32\x1c.framewire.v1.FidelityReport\x12\"\n\x05\x65rror\x18\r \x01(\x0b\x32\x13.framewire.v1.Error\x12\x12\n\nlast_event\x18\x0e \x01(\x04\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63\x61ncel_requested\x18\x12 \x01(\x08\x12\x0e\n\x06worker\x18\x13 \x01(\t\x12\x11\n\tplacement\x18\x14 \x01(\t\x12\x16\n\x0equeue_position\x18\x15 \x01(\x05\x12,\n\tqueue_eta\x18\x16 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cmax_attempts\x18\x17 \x01(\x05\"\xff\x02\n\x0eOutputSettings\x12\x19\n\x03\x63rf\x18\x01 \x01(\rB\x07\xbaH\x04*\x02\x18\x33H\x00\x88\x01\x01\x12\x66\n\x06preset\x18\x02 \x01(\tBV\xbaHSrNR\tultrafastR\tsuperfastR\x08veryfastR\x06\x66\x61sterR\x04\x66\x61stR\x06mediumR\x04slowR\x06slowerR\x08veryslow\xd8\x01\x01\x12\x31\n\x05\x63odec\x18\x03 \x01(\x0e\x32\x18.framewire.v1.VideoCodecB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\tcontainer\x18\x04 \x01(\x0e\x32\x17.framewire.v1.ContainerB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1e\n\tbit_depth\x18\x05 \x01(\rB\x0b\xbaH\x08*\x06\x30\x00\x30\x08\x30\n\x12\x10\n\x08hardware\x18\x06 \x01(\x08\x12\x1f\n\x0emax_size_bytes\x18\x07 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12&\n\x0cmax_duration\x18\x08 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01\x42\x06\n\x04_crf\"\x80\x03\n\x05\x45vent\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12,\n\x06status\x18\x06 \x01(\x0b\x32\x1a.framewire.v1.StatusChangeH\x00\x12*\n\x08progress\x18\x07 \x01(\x0b\x32\x16.framewire.v1.ProgressH\x00\x12*\n\x05input\x18\x08 \x01(\x0b\x32\x19.framewire.v1.InputProbedH\x00\x12$\n\x03log\x18\t \x01(\x0b\x32\x15.framewire.v1.LogLineH\x00\x12(\n\x07preview\x18\n \x01(\x0b\x32\x15.framewire.v1.PreviewH\x00\x12(\n\x07segment\x18\x0b \x01(\x0b\x32\x15.framewire.v1.SegmentH\x00\x42\x06\n\x04kind\"\xe3\x01\n\x0cStatusChange\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.framewire.v1.JobState\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\"\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x13.framewire.v1.Error\x12$\n\x07outputs\x18\x04 \x03(\x0b\x32\x13.framewire.v1.Asset\x12.\n\x08\x66idelity\x18\x05 \x01(\x0b\x32\x1c.framewire.v1.FidelityReport\x12\x0e\n\x06worker\x18\x06 \x01(\t\x12\x11\n\tplacement\x18\x07 \x01(\t\"\x8b\x01\n\x08Progress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x10\n\x08\x66raction\x18\x02 \x01(\x01\x12\x13\n\x0b\x66rames_done\x18\x03 \x01(\x03\x12\x14\n\x0c\x66rames_total\x18\x04 \x01(\x03\x12\x0b\n\x03\x66ps\x18\x05 \x01(\x01\x12&\n\x03\x65ta\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"G\n\x0bInputProbed\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12&\n\x05media\x18\x02 \x01(\x0b\x32\x17.framewire.v1.MediaInfo\"&\n\x07LogLine\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\":\n\x07Preview\x12\x10\n\x08position\x18\x01 \x01(\x01\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0c\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\x0c\"\xaf\x01\n\x07Segment\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x13\n\x0b\x66irst_frame\x18\x02 \x01(\x03\x12\x0e\n\x06\x66rames\x18\x03 \x01(\x03\x12\r\n\x05start\x18\x04 \x01(\x01\x12\x10\n\x08\x64uration\x18\x05 \x01(\x01\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x14\n\x0cheader_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\t\x12\x15\n\rrecord_sha256\x18\t \x01(\t\"&\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xfa\x01\n\x0e\x46idelityReport\x12\x11\n\tframes_in\x18\x01 \x01(\x03\x12\x12\n\nframes_out\x18\x02 \x01(\x03\x12)\n\x08video_in\x18\x03 \x01(\x0b\x32\x17.framewire.v1.VideoInfo\x12*\n\tvideo_out\x18\x04 \x01(\x0b\x32\x17.framewire.v1.VideoInfo\x12\x13\n\x0b\x64uration_in\x18\x05 \x01(\x01\x12\x14\n\x0c\x64uration_out\x18\x06 \x01(\x01\x12*\n\x05\x61udio\x18\x07 \x03(\x0b\x32\x1b.framewire.v1.AudioFidelity\x12\x13\n\x0b\x61v_drift_ms\x18\x08 \x01(\x01\"\x81\x01\n\rAudioFidelity\x12\r\n\x05\x63odec\x18\x01 \x01(\t\x12\x12\n\npackets_in\x18\x02 \x01(\x03\x12\x13\n\x0bpackets_out\x18\x03 \x01(\x03\x12\x11\n\tsha256_in\x18\x04 \x01(\t\x12\x12\n\nsha256_out\x18\x05 \x01(\t\x12\x11\n\tidentical\x18\x06 \x01(\x08\"\xfe\x01\n\x10\x43reateJobRequest\x12;\n\x0finput_asset_ids\x18\x01 \x03(\tB\"\xbaH\x1f\x92\x01\x1c\x08\x01\x10\x01\"\x16r\x14\x32\x12^ast_[0-9a-z]{26}$\x12-\n\x05steps\x18\x02 \x03(\x0b\x32\x12.framewire.v1.StepB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x08\x12,\n\x06output\x18\x03 \x01(\x0b\x32\x1c.framewire.v1.OutputSettings\x12 \n\x08priority\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x03(\x00H\x00\x88\x01\x01\x12!\n\x0fidempotency_key\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x42\x0b\n\t_priority\":\n\rGetJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\"\xe6\x01\n\x0fListJobsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12/\n\x05state\x18\x03 \x01(\x0e\x32\x16.framewire.v1.JobStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x31\n\rcreated_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.framewire.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x10\x43\x61ncelJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\"<\n\x0fRetryJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\"Q\n\x0fWatchJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\x12\x13\n\x0b\x61\x66ter_event\x18\x02 \x01(\x04*\xb8\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18JOB_STATE_WAITING_UPLOAD\x10\x01\x12\x14\n\x10JOB_STATE_QUEUED\x10\x02\x12\x15\n\x11JOB_STATE_RUNNING\x10\x03\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06*j\n\nVideoCodec\x12\x1b\n\x17VIDEO_CODEC_UNSPECIFIED\x10\x00\x12\x14\n\x10VIDEO_CODEC_H264\x10\x01\x12\x14\n\x10VIDEO_CODEC_HEVC\x10\x02\x12\x13\n\x0fVIDEO_CODEC_AV1\x10\x03*s\n\tContainer\x12\x19\n\x15\x43ONTAINER_UNSPECIFIED\x10\x00\x12\x11\n\rCONTAINER_MP4\x10\x01\x12\x11\n\rCONTAINER_MOV\x10\x02\x12\x11\n\rCONTAINER_MKV\x10\x03\x12\x12\n\x0e\x43ONTAINER_WEBM\x10\x04\x32\xbd\x04\n\nJobService\x12S\n\tCreateJob\x12\x1e.framewire.v1.CreateJobRequest\x1a\x11.framewire.v1.Job\"\x13\x82\xd3\xe4\x93\x02\r\"\x08/v1/jobs:\x01*\x12S\n\x06GetJob\x12\x1b.framewire.v1.GetJobRequest\x1a\x11.framewire.v1.Job\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/jobs/{job_id}\x12[\n\x08ListJobs\x12\x1d.framewire.v1.ListJobsRequest\x1a\x1e.framewire.v1.ListJobsResponse\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/v1/jobs\x12\x63\n\tCancelJob\x12\x1e.framewire.v1.CancelJobRequest\x1a\x11.framewire.v1.Job\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/jobs/{job_id}:cancel:\x01*\x12`\n\x08RetryJob\x12\x1d.framewire.v1.RetryJobRequest\x1a\x11.framewire.v1.Job\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/jobs/{job_id}:retry:\x01*\x12\x61\n\x08WatchJob\x12\x1d.framewire.v1.WatchJobRequest\x1a\x13.framewire.v1.Event\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/jobs/{job_id}:watch0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OUTPUTSETTINGS'].fields_by_name['crf']._serialized_options = b'\272H\004*\002\0303'
   _globals['_OUTPUTSETTINGS'].fields_by_name['preset']._loaded_options = None
   _globals['_OUTPUTSETTINGS'].fields_by_name['preset']._serialized_options = b'\272HSrNR\tultrafastR\tsuperfastR\010veryfastR\006fasterR\004fastR\006mediumR\004slowR\006slowerR\010veryslow\330\001\001'
+  _globals['_OUTPUTSETTINGS'].fields_by_name['codec']._loaded_options = None
+  _globals['_OUTPUTSETTINGS'].fields_by_name['codec']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_OUTPUTSETTINGS'].fields_by_name['container']._loaded_options = None
+  _globals['_OUTPUTSETTINGS'].fields_by_name['container']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_OUTPUTSETTINGS'].fields_by_name['bit_depth']._loaded_options = None
+  _globals['_OUTPUTSETTINGS'].fields_by_name['bit_depth']._serialized_options = b'\272H\010*\0060\0000\0100\n'
+  _globals['_OUTPUTSETTINGS'].fields_by_name['max_size_bytes']._loaded_options = None
+  _globals['_OUTPUTSETTINGS'].fields_by_name['max_size_bytes']._serialized_options = b'\272H\004\"\002(\000'
+  _globals['_OUTPUTSETTINGS'].fields_by_name['max_duration']._loaded_options = None
+  _globals['_OUTPUTSETTINGS'].fields_by_name['max_duration']._serialized_options = b'\272H\r\022\013)\000\000\000\000\000\000\000\000@\001'
   _globals['_CREATEJOBREQUEST'].fields_by_name['input_asset_ids']._loaded_options = None
   _globals['_CREATEJOBREQUEST'].fields_by_name['input_asset_ids']._serialized_options = b'\272H\037\222\001\034\010\001\020\001\"\026r\0242\022^ast_[0-9a-z]{26}$'
   _globals['_CREATEJOBREQUEST'].fields_by_name['steps']._loaded_options = None
@@ -75,42 +85,50 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBSERVICE'].methods_by_name['RetryJob']._serialized_options = b'\202\323\344\223\002\034\"\027/v1/jobs/{job_id}:retry:\001*'
   _globals['_JOBSERVICE'].methods_by_name['WatchJob']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['WatchJob']._serialized_options = b'\202\323\344\223\002\031\022\027/v1/jobs/{job_id}:watch'
-  _globals['_JOBSTATE']._serialized_start=3151
-  _globals['_JOBSTATE']._serialized_end=3335
+  _globals['_JOBSTATE']._serialized_start=3701
+  _globals['_JOBSTATE']._serialized_end=3885
+  _globals['_VIDEOCODEC']._serialized_start=3887
+  _globals['_VIDEOCODEC']._serialized_end=3993
+  _globals['_CONTAINER']._serialized_start=3995
+  _globals['_CONTAINER']._serialized_end=4110
   _globals['_JOB']._serialized_start=216
   _globals['_JOB']._serialized_end=941
   _globals['_OUTPUTSETTINGS']._serialized_start=944
-  _globals['_OUTPUTSETTINGS']._serialized_end=1099
-  _globals['_EVENT']._serialized_start=1102
-  _globals['_EVENT']._serialized_end=1402
-  _globals['_STATUSCHANGE']._serialized_start=1405
-  _globals['_STATUSCHANGE']._serialized_end=1632
-  _globals['_PROGRESS']._serialized_start=1635
-  _globals['_PROGRESS']._serialized_end=1774
-  _globals['_INPUTPROBED']._serialized_start=1776
-  _globals['_INPUTPROBED']._serialized_end=1847
-  _globals['_LOGLINE']._serialized_start=1849
-  _globals['_LOGLINE']._serialized_end=1887
-  _globals['_ERROR']._serialized_start=1889
-  _globals['_ERROR']._serialized_end=1927
-  _globals['_FIDELITYREPORT']._serialized_start=1930
-  _globals['_FIDELITYREPORT']._serialized_end=2180
-  _globals['_AUDIOFIDELITY']._serialized_start=2183
-  _globals['_AUDIOFIDELITY']._serialized_end=2312
-  _globals['_CREATEJOBREQUEST']._serialized_start=2315
-  _globals['_CREATEJOBREQUEST']._serialized_end=2569
-  _globals['_GETJOBREQUEST']._serialized_start=2571
-  _globals['_GETJOBREQUEST']._serialized_end=2629
-  _globals['_LISTJOBSREQUEST']._serialized_start=2632
-  _globals['_LISTJOBSREQUEST']._serialized_end=2862
-  _globals['_LISTJOBSRESPONSE']._serialized_start=2864
-  _globals['_LISTJOBSRESPONSE']._serialized_end=2940
-  _globals['_CANCELJOBREQUEST']._serialized_start=2942
-  _globals['_CANCELJOBREQUEST']._serialized_end=3003
-  _globals['_RETRYJOBREQUEST']._serialized_start=3005
-  _globals['_RETRYJOBREQUEST']._serialized_end=3065
-  _globals['_WATCHJOBREQUEST']._serialized_start=3067
-  _globals['_WATCHJOBREQUEST']._serialized_end=3148
-  _globals['_JOBSERVICE']._serialized_start=3338
-  _globals['_JOBSERVICE']._serialized_end=3911
+  _globals['_OUTPUTSETTINGS']._serialized_end=1327
+  _globals['_EVENT']._serialized_start=1330
+  _globals['_EVENT']._serialized_end=1714
+  _globals['_STATUSCHANGE']._serialized_start=1717
+  _globals['_STATUSCHANGE']._serialized_end=1944
+  _globals['_PROGRESS']._serialized_start=1947
+  _globals['_PROGRESS']._serialized_end=2086
+  _globals['_INPUTPROBED']._serialized_start=2088
+  _globals['_INPUTPROBED']._serialized_end=2159
+  _globals['_LOGLINE']._serialized_start=2161
+  _globals['_LOGLINE']._serialized_end=2199
+  _globals['_PREVIEW']._serialized_start=2201
+  _globals['_PREVIEW']._serialized_end=2259
+  _globals['_SEGMENT']._serialized_start=2262
+  _globals['_SEGMENT']._serialized_end=2437
+  _globals['_ERROR']._serialized_start=2439
+  _globals['_ERROR']._serialized_end=2477
+  _globals['_FIDELITYREPORT']._serialized_start=2480
+  _globals['_FIDELITYREPORT']._serialized_end=2730
+  _globals['_AUDIOFIDELITY']._serialized_start=2733
+  _globals['_AUDIOFIDELITY']._serialized_end=2862
+  _globals['_CREATEJOBREQUEST']._serialized_start=2865
+  _globals['_CREATEJOBREQUEST']._serialized_end=3119
+  _globals['_GETJOBREQUEST']._serialized_start=3121
+  _globals['_GETJOBREQUEST']._serialized_end=3179
+  _globals['_LISTJOBSREQUEST']._serialized_start=3182
+  _globals['_LISTJOBSREQUEST']._serialized_end=3412
+  _globals['_LISTJOBSRESPONSE']._serialized_start=3414
+  _globals['_LISTJOBSRESPONSE']._serialized_end=3490
+  _globals['_CANCELJOBREQUEST']._serialized_start=3492
+  _globals['_CANCELJOBREQUEST']._serialized_end=3553
+  _globals['_RETRYJOBREQUEST']._serialized_start=3555
+  _globals['_RETRYJOBREQUEST']._serialized_end=3615
+  _globals['_WATCHJOBREQUEST']._serialized_start=3617
+  _globals['_WATCHJOBREQUEST']._serialized_end=3698
+  _globals['_JOBSERVICE']._serialized_start=4113
+  _globals['_JOBSERVICE']._serialized_end=4686
 # @@protoc_insertion_point(module_scope)

@@ -49,6 +49,50 @@ JOB_STATE_SUCCEEDED: JobState.ValueType  # 4
 JOB_STATE_FAILED: JobState.ValueType  # 5
 JOB_STATE_CANCELLED: JobState.ValueType  # 6
 
+class _VideoCodec:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VideoCodecEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_VideoCodec.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    VIDEO_CODEC_UNSPECIFIED: _VideoCodec.ValueType  # 0
+    """H.264, which plays everywhere."""
+    VIDEO_CODEC_H264: _VideoCodec.ValueType  # 1
+    VIDEO_CODEC_HEVC: _VideoCodec.ValueType  # 2
+    VIDEO_CODEC_AV1: _VideoCodec.ValueType  # 3
+
+class VideoCodec(_VideoCodec, metaclass=_VideoCodecEnumTypeWrapper):
+    """How pictures are encoded."""
+
+VIDEO_CODEC_UNSPECIFIED: VideoCodec.ValueType  # 0
+"""H.264, which plays everywhere."""
+VIDEO_CODEC_H264: VideoCodec.ValueType  # 1
+VIDEO_CODEC_HEVC: VideoCodec.ValueType  # 2
+VIDEO_CODEC_AV1: VideoCodec.ValueType  # 3
+
+class _Container:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ContainerEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Container.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    CONTAINER_UNSPECIFIED: _Container.ValueType  # 0
+    """MP4, or Matroska when a track that is kept does not fit into MP4."""
+    CONTAINER_MP4: _Container.ValueType  # 1
+    CONTAINER_MOV: _Container.ValueType  # 2
+    CONTAINER_MKV: _Container.ValueType  # 3
+    CONTAINER_WEBM: _Container.ValueType  # 4
+
+class Container(_Container, metaclass=_ContainerEnumTypeWrapper):
+    """What kind of file the result is."""
+
+CONTAINER_UNSPECIFIED: Container.ValueType  # 0
+"""MP4, or Matroska when a track that is kept does not fit into MP4."""
+CONTAINER_MP4: Container.ValueType  # 1
+CONTAINER_MOV: Container.ValueType  # 2
+CONTAINER_MKV: Container.ValueType  # 3
+CONTAINER_WEBM: Container.ValueType  # 4
+
 @typing.final
 class Job(message.Message):
     """Input assets, ordered steps and output settings, and how far they got."""
@@ -174,19 +218,41 @@ class OutputSettings(message.Message):
 
     CRF_FIELD_NUMBER: builtins.int
     PRESET_FIELD_NUMBER: builtins.int
+    CODEC_FIELD_NUMBER: builtins.int
+    CONTAINER_FIELD_NUMBER: builtins.int
+    BIT_DEPTH_FIELD_NUMBER: builtins.int
+    HARDWARE_FIELD_NUMBER: builtins.int
+    MAX_SIZE_BYTES_FIELD_NUMBER: builtins.int
+    MAX_DURATION_FIELD_NUMBER: builtins.int
     crf: builtins.int
     """Constant rate factor of the encoder: 0 is lossless, 18 is visually so; 18 when not set."""
     preset: builtins.str
     """x264 preset; `veryfast` when empty."""
+    codec: VideoCodec.ValueType
+    container: Container.ValueType
+    bit_depth: builtins.int
+    """Bits a sample: 8 or 10; as the input has it when 0."""
+    hardware: builtins.bool
+    """Encode on the GPU where the worker has one that can; in software when not."""
+    max_size_bytes: builtins.int
+    """The job fails with `OUTPUT_TOO_LARGE` instead of writing a larger file; no limit when 0."""
+    max_duration: builtins.float
+    """The job fails with `OUTPUT_TOO_LONG` instead of writing a longer film, in seconds; no limit when 0."""
     def __init__(
         self,
         *,
         crf: builtins.int | None = ...,
         preset: builtins.str = ...,
+        codec: VideoCodec.ValueType = ...,
+        container: Container.ValueType = ...,
+        bit_depth: builtins.int = ...,
+        hardware: builtins.bool = ...,
+        max_size_bytes: builtins.int = ...,
+        max_duration: builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_crf", b"_crf", "crf", b"crf"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_crf", b"_crf", "crf", b"crf", "preset", b"preset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_crf", b"_crf", "bit_depth", b"bit_depth", "codec", b"codec", "container", b"container", "crf", b"crf", "hardware", b"hardware", "max_duration", b"max_duration", "max_size_bytes", b"max_size_bytes", "preset", b"preset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__crf: _TypeAlias = typing.Literal["crf"]  # noqa: Y015
     _WhichOneofArgType__crf: _TypeAlias = typing.Literal["_crf", b"_crf"]  # noqa: Y015
@@ -207,6 +273,8 @@ class Event(message.Message):
     PROGRESS_FIELD_NUMBER: builtins.int
     INPUT_FIELD_NUMBER: builtins.int
     LOG_FIELD_NUMBER: builtins.int
+    PREVIEW_FIELD_NUMBER: builtins.int
+    SEGMENT_FIELD_NUMBER: builtins.int
     number: builtins.int
     """Its number, the same on every wire; grows, with holes, within one job."""
     job_id: builtins.str
@@ -223,6 +291,10 @@ class Event(message.Message):
     def input(self) -> InputProbed: ...
     @builtins.property
     def log(self) -> LogLine: ...
+    @builtins.property
+    def preview(self) -> Preview: ...
+    @builtins.property
+    def segment(self) -> Segment: ...
     def __init__(
         self,
         *,
@@ -235,12 +307,14 @@ class Event(message.Message):
         progress: Progress | None = ...,
         input: InputProbed | None = ...,
         log: LogLine | None = ...,
+        preview: Preview | None = ...,
+        segment: Segment | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["input", b"input", "kind", b"kind", "log", b"log", "progress", b"progress", "status", b"status", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["input", b"input", "kind", b"kind", "log", b"log", "preview", b"preview", "progress", b"progress", "segment", b"segment", "status", b"status", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "input", b"input", "job_id", b"job_id", "kind", b"kind", "log", b"log", "number", b"number", "progress", b"progress", "status", b"status", "time", b"time", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "input", b"input", "job_id", b"job_id", "kind", b"kind", "log", b"log", "number", b"number", "preview", b"preview", "progress", b"progress", "segment", b"segment", "status", b"status", "time", b"time", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["status", "progress", "input", "log"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["status", "progress", "input", "log", "preview", "segment"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -373,6 +447,88 @@ class LogLine(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["level", b"level", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Preview(message.Message):
+    """One frame before and after, small, about every two seconds."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: builtins.int
+    BEFORE_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    position: builtins.float
+    """Position in the result's time, in seconds."""
+    before: builtins.bytes
+    """JPEG, at most 320 pixels wide, of the input's frame."""
+    after: builtins.bytes
+    """JPEG of the same size of what it became."""
+    def __init__(
+        self,
+        *,
+        position: builtins.float = ...,
+        before: builtins.bytes = ...,
+        after: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["after", b"after", "before", b"before", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Segment(message.Message):
+    """Consecutive frames of the result, encoded as one closed unit and kept in the object store.
+
+    A job that is interrupted goes on behind its last segment. A segment of a later attempt replaces that
+    with the same index and all behind it.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: builtins.int
+    FIRST_FRAME_FIELD_NUMBER: builtins.int
+    FRAMES_FIELD_NUMBER: builtins.int
+    START_FIELD_NUMBER: builtins.int
+    DURATION_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    HEADER_BYTES_FIELD_NUMBER: builtins.int
+    SHA256_FIELD_NUMBER: builtins.int
+    RECORD_SHA256_FIELD_NUMBER: builtins.int
+    index: builtins.int
+    """0, 1, 2 ... without holes."""
+    first_frame: builtins.int
+    """Number of its first frame in the result, from 0."""
+    frames: builtins.int
+    start: builtins.float
+    """Seconds from the start of the result."""
+    duration: builtins.float
+    size_bytes: builtins.int
+    """A file that can be played by itself: fragmented MP4."""
+    header_bytes: builtins.int
+    """Bytes at its start that say how to decode the rest (`ftyp` and `moov`)."""
+    sha256: builtins.str
+    """Lower-case hexadecimal SHA-256 of the file."""
+    record_sha256: builtins.str
+    """The same of the record kept beside it, from which a later attempt goes on."""
+    def __init__(
+        self,
+        *,
+        index: builtins.int = ...,
+        first_frame: builtins.int = ...,
+        frames: builtins.int = ...,
+        start: builtins.float = ...,
+        duration: builtins.float = ...,
+        size_bytes: builtins.int = ...,
+        header_bytes: builtins.int = ...,
+        sha256: builtins.str = ...,
+        record_sha256: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["duration", b"duration", "first_frame", b"first_frame", "frames", b"frames", "header_bytes", b"header_bytes", "index", b"index", "record_sha256", b"record_sha256", "sha256", b"sha256", "size_bytes", b"size_bytes", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -52,18 +52,22 @@ class Step(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 
     ENHANCE_FIELD_NUMBER: builtins.int
+    DENOISE_FIELD_NUMBER: builtins.int
     @builtins.property
     def enhance(self) -> Enhance: ...
+    @builtins.property
+    def denoise(self) -> Denoise: ...
     def __init__(
         self,
         *,
         enhance: Enhance | None = ...,
+        denoise: Denoise | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["enhance", b"enhance", "kind", b"kind"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["denoise", b"denoise", "enhance", b"enhance", "kind", b"kind"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["enhance", b"enhance", "kind", b"kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["denoise", b"denoise", "enhance", b"enhance", "kind", b"kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["enhance"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["enhance", "denoise"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -92,6 +96,26 @@ class Enhance(message.Message):
     _WhichOneofReturnType__scale: _TypeAlias = typing.Literal["scale"]  # noqa: Y015
     _WhichOneofArgType__scale: _TypeAlias = typing.Literal["_scale", b"_scale"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__scale) -> _WhichOneofReturnType__scale | None: ...
+
+@typing.final
+class Denoise(message.Message):
+    """Takes noise and traces of compression away; size and detail stay."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    """Name of a served model that does not scale; `denoise` when empty."""
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class StepInfo(message.Message):

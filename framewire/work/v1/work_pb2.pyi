@@ -177,17 +177,25 @@ class RunnerOrder(message.Message):
     INPUT_PATH_FIELD_NUMBER: builtins.int
     OUTPUT_PATH_FIELD_NUMBER: builtins.int
     INFERENCE_FIELD_NUMBER: builtins.int
+    SEGMENTS_PATH_FIELD_NUMBER: builtins.int
+    RESUME_FIELD_NUMBER: builtins.int
     job_id: builtins.str
     attempt: builtins.int
     input_path: builtins.str
     """Local files."""
     output_path: builtins.str
+    segments_path: builtins.str
+    """Folder for the segments it closes."""
     @builtins.property
     def steps(self) -> containers.RepeatedCompositeFieldContainer[step_pb2.Step]: ...
     @builtins.property
     def output(self) -> job_pb2.OutputSettings: ...
     @builtins.property
     def inference(self) -> InferenceAddress: ...
+    @builtins.property
+    def resume(self) -> containers.RepeatedCompositeFieldContainer[StoredSegment]:
+        """Segments of earlier attempts, in order from the first, as local files."""
+
     def __init__(
         self,
         *,
@@ -198,10 +206,105 @@ class RunnerOrder(message.Message):
         input_path: builtins.str = ...,
         output_path: builtins.str = ...,
         inference: InferenceAddress | None = ...,
+        segments_path: builtins.str = ...,
+        resume: abc.Iterable[StoredSegment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["inference", b"inference", "output", b"output"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "inference", b"inference", "input_path", b"input_path", "job_id", b"job_id", "output", b"output", "output_path", b"output_path", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["attempt", b"attempt", "inference", b"inference", "input_path", b"input_path", "job_id", b"job_id", "output", b"output", "output_path", b"output_path", "resume", b"resume", "segments_path", b"segments_path", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class StoredSegment(message.Message):
+    """A segment and its record as local files."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SEGMENT_FIELD_NUMBER: builtins.int
+    PATH_FIELD_NUMBER: builtins.int
+    RECORD_PATH_FIELD_NUMBER: builtins.int
+    path: builtins.str
+    record_path: builtins.str
+    @builtins.property
+    def segment(self) -> job_pb2.Segment: ...
+    def __init__(
+        self,
+        *,
+        segment: job_pb2.Segment | None = ...,
+        path: builtins.str = ...,
+        record_path: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["segment", b"segment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["path", b"path", "record_path", b"record_path", "segment", b"segment"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SegmentRecord(message.Message):
+    """What lies beside a segment in the object store: all that a later attempt needs to go on behind it as if nothing
+    had happened.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    @typing.final
+    class CountersEntry(message.Message):
+        DESCRIPTOR: descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.int
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    FINGERPRINT_FIELD_NUMBER: builtins.int
+    LAST_PTS_FIELD_NUMBER: builtins.int
+    FRAMES_IN_FIELD_NUMBER: builtins.int
+    FRAMES_OUT_FIELD_NUMBER: builtins.int
+    STEP_STATES_FIELD_NUMBER: builtins.int
+    COUNTERS_FIELD_NUMBER: builtins.int
+    fingerprint: builtins.str
+    """Of everything that decides what the frames look like: steps, output settings, models, this program. A segment
+    with another fingerprint is of no use.
+    """
+    last_pts: builtins.int
+    """Of the last frame, in the input's time base."""
+    frames_in: builtins.int
+    """Frames decoded from the input so far, and written so far, from the job's first frame on."""
+    frames_out: builtins.int
+    @builtins.property
+    def step_states(self) -> containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """What each step remembers after the last frame, in the order of the steps; empty when it remembers nothing."""
+
+    @builtins.property
+    def counters(self) -> containers.ScalarMap[builtins.str, builtins.int]:
+        """Counters of the report so far, by name."""
+
+    def __init__(
+        self,
+        *,
+        fingerprint: builtins.str = ...,
+        last_pts: builtins.int = ...,
+        frames_in: builtins.int = ...,
+        frames_out: builtins.int = ...,
+        step_states: abc.Iterable[builtins.bytes] | None = ...,
+        counters: abc.Mapping[builtins.str, builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["counters", b"counters", "fingerprint", b"fingerprint", "frames_in", b"frames_in", "frames_out", b"frames_out", "last_pts", b"last_pts", "step_states", b"step_states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -244,6 +347,8 @@ class RunnerReport(message.Message):
     DONE_FIELD_NUMBER: builtins.int
     FAILED_FIELD_NUMBER: builtins.int
     LOG_FIELD_NUMBER: builtins.int
+    SEGMENT_FIELD_NUMBER: builtins.int
+    PREVIEW_FIELD_NUMBER: builtins.int
     @builtins.property
     def probed(self) -> asset_pb2.MediaInfo: ...
     @builtins.property
@@ -254,6 +359,12 @@ class RunnerReport(message.Message):
     def failed(self) -> RunnerFailed: ...
     @builtins.property
     def log(self) -> job_pb2.LogLine: ...
+    @builtins.property
+    def segment(self) -> StoredSegment:
+        """A segment is closed: its file and its record are complete."""
+
+    @builtins.property
+    def preview(self) -> job_pb2.Preview: ...
     def __init__(
         self,
         *,
@@ -262,12 +373,14 @@ class RunnerReport(message.Message):
         done: RunnerDone | None = ...,
         failed: RunnerFailed | None = ...,
         log: job_pb2.LogLine | None = ...,
+        segment: StoredSegment | None = ...,
+        preview: job_pb2.Preview | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["done", b"done", "failed", b"failed", "kind", b"kind", "log", b"log", "probed", b"probed", "progress", b"progress"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["done", b"done", "failed", b"failed", "kind", b"kind", "log", b"log", "preview", b"preview", "probed", b"probed", "progress", b"progress", "segment", b"segment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["done", b"done", "failed", b"failed", "kind", b"kind", "log", b"log", "probed", b"probed", "progress", b"progress"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["done", b"done", "failed", b"failed", "kind", b"kind", "log", b"log", "preview", b"preview", "probed", b"probed", "progress", b"progress", "segment", b"segment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["probed", "progress", "done", "failed", "log"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["probed", "progress", "done", "failed", "log", "segment", "preview"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -277,6 +390,9 @@ class RunnerDone(message.Message):
 
     FIDELITY_FIELD_NUMBER: builtins.int
     MEDIA_FIELD_NUMBER: builtins.int
+    THUMBNAIL_PATH_FIELD_NUMBER: builtins.int
+    thumbnail_path: builtins.str
+    """JPEG of a frame from the first third of the result, as a local file; empty when there is none."""
     @builtins.property
     def fidelity(self) -> job_pb2.FidelityReport: ...
     @builtins.property
@@ -286,10 +402,11 @@ class RunnerDone(message.Message):
         *,
         fidelity: job_pb2.FidelityReport | None = ...,
         media: asset_pb2.MediaInfo | None = ...,
+        thumbnail_path: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["fidelity", b"fidelity", "media", b"media"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["fidelity", b"fidelity", "media", b"media"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["fidelity", b"fidelity", "media", b"media", "thumbnail_path", b"thumbnail_path"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
