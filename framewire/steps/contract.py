@@ -1,20 +1,117 @@
-"""What a step may rely on when it sends frames to a model."""
+"""What a step may rely on when it sends frames to a model, and how a model says it.
+
+A model's contract stands in its own config.pbtxt; there is no second copy. Tensors and the batch limit are the config's
+own fields, the rest are its `parameters`:
+
+    parameter          needed   meaning
+    scale              yes      output size / input size, per side; a whole number from 1
+    size_multiple      yes      height and width must be multiples of this; 1 when any size will do
+    license            yes      SPDX identifier of the weights
+    description        yes      one sentence for people
+    overlap            no (0)   how far a result pixel looks, in input pixels each side: tiles overlap by this
+    max_pixels         no (0)   most pixels (height x width) of a picture in one request; 0: no limit; larger: tiles
+    memory_bytes       no (0)   measured: what the loaded model holds after one 640x360 frame; 0: not known
+    bytes_per_pixel    no (0)   measured: bytes a request needs for each pixel of a picture that goes in; 0: not known
+    max_batch          state    most frames in one request; only where max_batch_size is 0, otherwise that counts
+    NAME.shape         state    shape of the state tensor NAME; see `parse_shape`
+
+A model of single pictures has `max_batch_size` N, one input and one output, uint8 with dims [ -1, -1, 3 ].
+
+A recurrent model has `max_batch_size: 0`, dims [ -1, -1, -1, 3 ] for frames, the first of them time, and state tensors
+without a batch dimension. Input and output of a tensor have one name but for the ending: FRAMES_IN and FRAMES_OUT,
+STATE_IN and STATE_OUT, FLOW_STATE_IN and FLOW_STATE_OUT. Zeros are the state before the first frame. What is in the
+state after a request goes into the next one as it is.
+
+    max_batch_size: 0
+    input [ { name: "FRAMES_IN" data_type: TYPE_UINT8 dims: [ -1, -1, -1, 3 ] },
+            { name: "STATE_IN"  data_type: TYPE_FP32  dims: [ 16, -1, -1 ] } ]
+    output [ { name: "FRAMES_OUT" data_type: TYPE_UINT8 dims: [ -1, -1, -1, 3 ] },
+             { name: "STATE_OUT"  data_type: TYPE_FP32  dims: [ 16, -1, -1 ] } ]
+    parameters { key: "max_batch" value: { string_value: "8" } }
+    parameters { key: "STATE_IN.shape" value: { string_value: "16,height,width" } }
+"""
 
 from __future__ import annotations
 
+import math
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from framewire.v1.step_pb2 import ModelInfo
 
 DEFAULT_ENHANCE_MODEL = "upscale_bicubic_x2"
 DEFAULT_DENOISE_MODEL = "denoise"
 
+ITEM_BYTES: Final[Mapping[str, int]] = {"FP32": 4, "FP16": 2, "BF16": 2, "UINT8": 1, "INT8": 1, "INT32": 4, "INT64": 8}
+"""Data types a state may have, and bytes of one value."""
+
+_EXTENT = re.compile(r"(?:(?P<number>\d+)|(?P<side>height|width)(?:(?P<sign>[*/])(?P<factor>\d+))?)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """One dimension of a state: `side * times / divided_by`, or `times` alone where `side` is empty."""
+
+    side: str = ""
+    """`height`, `width`, or empty for a number."""
+    times: int = 1
+    divided_by: int = 1
+
+    def of(self, height: int, width: int) -> int:
+        """Its length for frames of this size. Raises ValueError when the size cannot be divided."""
+        whole = {"height": height, "width": width, "": 1}[self.side] * self.times
+        if whole % self.divided_by:
+            raise ValueError(f"{self.side} {whole} is not a multiple of {self.divided_by}")
+        return whole // self.divided_by
+
+
+def parse_shape(text: str) -> tuple[Extent, ...]:
+    """The shape `text` says: lengths separated by commas, each a number, `height`, `width`, `width*2` or `height/4`.
+
+    Height and width are those of the frames that go in. Raises ValueError.
+    """
+    return tuple(_parse_extent(part.strip()) for part in text.split(","))
+
+
+def _parse_extent(text: str) -> Extent:
+    found = _EXTENT.fullmatch(text)
+    if found is None or 0 in (int(found["number"] or 1), int(found["factor"] or 1)):
+        raise ValueError(f"{text!r} is not a number from 1, height, width, width*2 or height/4")
+    if found["number"]:
+        return Extent(times=int(found["number"]))
+    factor = int(found["factor"] or 1)
+    return Extent(side=found["side"], **{"divided_by" if found["sign"] == "/" else "times": factor})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateTensor:
+    """What a recurrent model remembers, or a part of it."""
+
+    input: str
+    """Name of the tensor that takes it."""
+    output: str
+    """Name of the tensor that gives it."""
+    datatype: str
+    """As Triton says it, one of ITEM_BYTES: `FP32`."""
+    extents: tuple[Extent, ...]
+
+    def shape(self, height: int, width: int) -> tuple[int, ...]:
+        """Its shape for frames of this size. Raises ValueError when the size cannot be divided."""
+        return tuple(extent.of(height, width) for extent in self.extents)
+
+    def bytes(self, height: int, width: int) -> int:
+        """Its size for frames of this size."""
+        return math.prod(self.shape(height, width)) * ITEM_BYTES[self.datatype]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelContract:
     """A served model's contract, read from its own config.pbtxt through the server that serves it.
 
-    Frames are uint8 RGB, NHWC: `[batch, height, width, 3]` in, `[batch, height*scale, width*scale, 3]` out.
+    Frames are uint8 RGB, NHWC: `[batch, height, width, 3]` in, `[batch, height*scale, width*scale, 3]` out; to a
+    recurrent model the first dimension is time.
     """
 
     name: str
@@ -35,6 +132,25 @@ class ModelContract:
     """SPDX identifier."""
     description: str
     """One sentence for people."""
+    overlap: int = 0
+    """How far a result pixel looks, in input pixels each side; neutral value: 0."""
+    max_pixels: int = 0
+    """Most pixels of a picture in one request; neutral value: 0, for no limit."""
+    memory_bytes: int = 0
+    """What the loaded model was measured to hold after a 640x360 frame; neutral value: 0, for not known."""
+    bytes_per_pixel: int = 0
+    """Bytes a request was measured to need for each pixel of a picture; neutral value: 0, for not known."""
+    state: tuple[StateTensor, ...] = ()
+    """What it remembers from request to request; neutral value: (), for a model of single pictures."""
+
+    @property
+    def remembers(self) -> bool:
+        """Whether it is recurrent."""
+        return bool(self.state)
+
+    def state_bytes(self, height: int, width: int) -> int:
+        """Bytes of its state for frames of this size. Raises ValueError when the size cannot be divided."""
+        return sum(tensor.bytes(height, width) for tensor in self.state)
 
     def to_proto(self) -> ModelInfo:
         """The part of it that the catalogue shows."""

@@ -37,7 +37,74 @@ def test_the_default_model_is_one_of_the_built_in_ones() -> None:
 
 
 def test_a_model_without_batches_takes_one_frame_at_a_time() -> None:
-    assert parse_contract(parse(COMPLETE.replace("max_batch_size: 8", "max_batch_size: 0")), "1").max_batch == 1
+    text = COMPLETE.replace("max_batch_size: 8", "max_batch_size: 0").replace("[ -1, -1, 3 ]", "[ -1, -1, -1, 3 ]")
+    assert parse_contract(parse(text), "1").max_batch == 1
+
+
+RECURRENT = """
+name: "steady"
+max_batch_size: 0
+input [ { name: "FRAMES_IN" data_type: TYPE_UINT8 dims: [ -1, -1, -1, 3 ] },
+        { name: "STATE_IN" data_type: TYPE_FP32 dims: [ 16, -1, -1 ] } ]
+output [ { name: "STATE_OUT" data_type: TYPE_FP32 dims: [ 16, -1, -1 ] },
+         { name: "FRAMES_OUT" data_type: TYPE_UINT8 dims: [ -1, -1, -1, 3 ] } ]
+parameters { key: "scale" value: { string_value: "2" } }
+parameters { key: "size_multiple" value: { string_value: "4" } }
+parameters { key: "license" value: { string_value: "Apache-2.0" } }
+parameters { key: "description" value: { string_value: "Remembers." } }
+parameters { key: "overlap" value: { string_value: "12" } }
+parameters { key: "max_pixels" value: { string_value: "921600" } }
+parameters { key: "memory_bytes" value: { string_value: "1000000" } }
+parameters { key: "bytes_per_pixel" value: { string_value: "400" } }
+parameters { key: "max_batch" value: { string_value: "6" } }
+parameters { key: "STATE_IN.shape" value: { string_value: "16, height/4, width*2" } }
+"""
+
+
+def test_a_recurrent_models_contract_says_what_it_remembers() -> None:
+    contract = parse_contract(parse(RECURRENT), "1")
+    (state,) = contract.state
+    assert (contract.input, contract.output) == ("FRAMES_IN", "FRAMES_OUT")
+    assert (state.input, state.output, state.datatype) == ("STATE_IN", "STATE_OUT", "FP32")
+    assert state.shape(360, 640) == (16, 90, 1280)
+    assert contract.state_bytes(360, 640) == 16 * 90 * 1280 * 4
+    assert contract.remembers
+    assert contract.max_batch == 6
+
+
+def test_what_was_measured_and_how_to_tile_is_in_the_contract() -> None:
+    contract = parse_contract(parse(RECURRENT), "1")
+    assert (contract.overlap, contract.max_pixels) == (12, 921_600)
+    assert (contract.memory_bytes, contract.bytes_per_pixel) == (1_000_000, 400)
+
+
+def test_what_need_not_be_said_is_neutral() -> None:
+    contract = parse_contract(parse(COMPLETE), "1")
+    assert (contract.overlap, contract.max_pixels, contract.state) == (0, 0, ())
+    assert not contract.remembers
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "missing"),
+    [
+        ('key: "max_batch"', 'key: "other"', "max_batch is missing"),
+        ('key: "STATE_IN.shape"', 'key: "other"', "STATE_IN.shape is missing"),
+        ("16, height/4, width*2", "16, height/3, width", "divides sizes"),
+        ("16, height/4, width*2", "16, depth, width", "'depth' is not"),
+        ("16, height/4, width*2", "16, height", "does not fit its dims"),
+        ("16, height/4, width*2", "8, height, width", "does not fit its dims"),
+        ("16, height/4, width*2", "0, height, width", "'0' is not"),
+        ('name: "STATE_OUT"', 'name: "MEMORY"', "no output STATE_OUT"),
+        ('"STATE_OUT" data_type: TYPE_FP32', '"STATE_OUT" data_type: TYPE_FP16', "differ in type"),
+        ("max_batch_size: 0", "max_batch_size: 8", "input is not"),
+        ('key: "overlap" value: { string_value: "12" }', 'key: "overlap" value: { string_value: "-1" }', "overlap is"),
+    ],
+)
+def test_a_wrong_recurrent_contract_names_what_is_wrong(before: str, after: str, missing: str) -> None:
+    assert before in RECURRENT
+    with pytest.raises(StepError, match=missing) as caught:
+        parse_contract(parse(RECURRENT.replace(before, after)), "1")
+    assert caught.value.code == ErrorCode.MODEL_INVALID
 
 
 @pytest.mark.parametrize(
@@ -56,4 +123,4 @@ def test_a_contract_with_something_missing_names_it(before: str, after: str, mis
     assert before in COMPLETE
     with pytest.raises(StepError, match=missing) as caught:
         parse_contract(parse(COMPLETE.replace(before, after)), "1")
-    assert caught.value.code == ErrorCode.MODEL_UNKNOWN
+    assert caught.value.code == ErrorCode.MODEL_INVALID
