@@ -570,6 +570,11 @@ class FidelityReport(message.Message):
     DURATION_OUT_FIELD_NUMBER: builtins.int
     AUDIO_FIELD_NUMBER: builtins.int
     AV_DRIFT_MS_FIELD_NUMBER: builtins.int
+    HELD_FRAMES_FIELD_NUMBER: builtins.int
+    TAGS_FIELD_NUMBER: builtins.int
+    LEFT_OUT_FIELD_NUMBER: builtins.int
+    CHECKS_FIELD_NUMBER: builtins.int
+    REMARKS_FIELD_NUMBER: builtins.int
     frames_in: builtins.int
     """Frames decoded from the input and frames in the result."""
     frames_out: builtins.int
@@ -578,12 +583,28 @@ class FidelityReport(message.Message):
     duration_out: builtins.float
     av_drift_ms: builtins.float
     """Largest change of the offset between audio and video start, in milliseconds."""
+    held_frames: builtins.int
+    """Frames that are the same as the one before and were not computed again."""
     @builtins.property
     def video_in(self) -> asset_pb2.VideoInfo: ...
     @builtins.property
     def video_out(self) -> asset_pb2.VideoInfo: ...
     @builtins.property
     def audio(self) -> containers.RepeatedCompositeFieldContainer[AudioFidelity]: ...
+    @builtins.property
+    def tags(self) -> containers.RepeatedCompositeFieldContainer[TagFidelity]:
+        """How input and result describe themselves: `rotation`, `colour transfer`, `audio 1 language`, `metadata title` ..."""
+
+    @builtins.property
+    def left_out(self) -> containers.RepeatedCompositeFieldContainer[Omission]:
+        """What the input has and the result has not."""
+
+    @builtins.property
+    def checks(self) -> FrameChecks: ...
+    @builtins.property
+    def remarks(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What was done to the picture or a track that no step asked for, a line each, e.g. `deinterlaced`."""
+
     def __init__(
         self,
         *,
@@ -595,10 +616,104 @@ class FidelityReport(message.Message):
         duration_out: builtins.float = ...,
         audio: abc.Iterable[AudioFidelity] | None = ...,
         av_drift_ms: builtins.float = ...,
+        held_frames: builtins.int = ...,
+        tags: abc.Iterable[TagFidelity] | None = ...,
+        left_out: abc.Iterable[Omission] | None = ...,
+        checks: FrameChecks | None = ...,
+        remarks: abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["checks", b"checks", "video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["audio", b"audio", "av_drift_ms", b"av_drift_ms", "duration_in", b"duration_in", "duration_out", b"duration_out", "frames_in", b"frames_in", "frames_out", b"frames_out", "video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["audio", b"audio", "av_drift_ms", b"av_drift_ms", "checks", b"checks", "duration_in", b"duration_in", "duration_out", b"duration_out", "frames_in", b"frames_in", "frames_out", b"frames_out", "held_frames", b"held_frames", "left_out", b"left_out", "remarks", b"remarks", "tags", b"tags", "video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class TagFidelity(message.Message):
+    """One property of the input and what became of it."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    BEFORE_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    KEPT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    before: builtins.str
+    """Empty when there is none."""
+    after: builtins.str
+    kept: builtins.bool
+    """The same, or as it has to be after the steps: a display matrix moves with the size of the picture."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        before: builtins.str = ...,
+        after: builtins.str = ...,
+        kept: builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["after", b"after", "before", b"before", "kept", b"kept", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Omission(message.Message):
+    """A part of the input that is not in the result."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    WHAT_FIELD_NUMBER: builtins.int
+    WHY_FIELD_NUMBER: builtins.int
+    what: builtins.str
+    """e.g. `subtitle track 3 (hdmv_pgs_subtitle)`."""
+    why: builtins.str
+    def __init__(
+        self,
+        *,
+        what: builtins.str = ...,
+        why: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["what", b"what", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class FrameChecks(message.Message):
+    """What a look at every frame, before and after, found: the result's faults that the input does not have."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FRAMES_FIELD_NUMBER: builtins.int
+    BLACK_FIELD_NUMBER: builtins.int
+    FROZEN_FIELD_NUMBER: builtins.int
+    LONGEST_FREEZE_FIELD_NUMBER: builtins.int
+    BROKEN_FIELD_NUMBER: builtins.int
+    frames: builtins.int
+    """Frames that were looked at, on a grid of 24 x 24 points."""
+    black: builtins.int
+    """Black in the result, not black in the input."""
+    frozen: builtins.int
+    """The same as the frame before in the result, while the input's frames differ."""
+    longest_freeze: builtins.int
+    """Most of them in a row."""
+    broken: builtins.int
+    """With patches of pure black or white where the input is neither: what a model makes of values that are no numbers."""
+    def __init__(
+        self,
+        *,
+        frames: builtins.int = ...,
+        black: builtins.int = ...,
+        frozen: builtins.int = ...,
+        longest_freeze: builtins.int = ...,
+        broken: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["black", b"black", "broken", b"broken", "frames", b"frames", "frozen", b"frozen", "longest_freeze", b"longest_freeze"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
