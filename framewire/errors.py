@@ -37,6 +37,9 @@ class ErrorCode(enum.StrEnum):
     UPLOAD_HASH_MISMATCH = "UPLOAD_HASH_MISMATCH"  # Other bytes arrived than were declared.
     JOB_NOT_FOUND = "JOB_NOT_FOUND"  # No such job in this workspace.
     JOB_NOT_FAILED = "JOB_NOT_FAILED"  # Only a job that has failed can be retried.
+    PLAYLIST_NOT_READY = "PLAYLIST_NOT_READY"  # Nothing of the result can be watched yet; ask again.
+    PLAYLIST_GONE = "PLAYLIST_GONE"  # The job has ended, and its parts are gone: watch its result.
+    THUMBNAIL_NOT_FOUND = "THUMBNAIL_NOT_FOUND"  # There is no small picture of this asset.
     DEAD_LETTER_NOT_FOUND = "DEAD_LETTER_NOT_FOUND"  # No such dead letter; it may have been redriven or dropped.
     DEAD_LETTER_UNUSABLE = "DEAD_LETTER_UNUSABLE"  # The letter names no job that could be done; drop it.
     STEP_UNKNOWN = "STEP_UNKNOWN"  # No such step in the catalogue.

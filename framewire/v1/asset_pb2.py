@@ -28,7 +28,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66ramewire/v1/asset.proto\x12\x0c\x66ramewire.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x02\n\x05\x41sset\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x10\n\x08\x66ilename\x18\x03 \x01(\t\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.framewire.v1.AssetState\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12\x0e\n\x06sha256\x18\x06 \x01(\t\x12\x15\n\rsource_job_id\x18\x07 \x01(\t\x12&\n\x05media\x18\x08 \x01(\x0b\x32\x17.framewire.v1.MediaInfo\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x80\x01\n\tMediaInfo\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x10\n\x08\x64uration\x18\x02 \x01(\x01\x12&\n\x05video\x18\x03 \x01(\x0b\x32\x17.framewire.v1.VideoInfo\x12&\n\x05\x61udio\x18\x04 \x03(\x0b\x32\x17.framewire.v1.AudioInfo\"~\n\tVideoInfo\x12\r\n\x05\x63odec\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\x0b\n\x03\x66ps\x18\x04 \x01(\x01\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x03\x12\x14\n\x0cpixel_format\x18\x06 \x01(\t\x12\x10\n\x08rotation\x18\x07 \x01(\x05\"S\n\tAudioInfo\x12\r\n\x05\x63odec\x18\x01 \x01(\t\x12\x13\n\x0bsample_rate\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\x12\x10\n\x08\x64uration\x18\x04 \x01(\x01\"\x98\x01\n\x13\x43reateUploadRequest\x12\x34\n\x08\x66ilename\x18\x01 \x01(\tB\"\xbaH\x1fr\x1d\x10\x01\x18\xff\x01\x32\x16^[^/\\\\\\x00-\\x1f\\x7f]+$\x12!\n\nsize_bytes\x18\x02 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x80\x80\xfa\x01(\x01\x12(\n\x06sha256\x18\x03 \x01(\tB\x18\xbaH\x15r\x10\x32\x0e^[0-9a-f]{64}$\xd8\x01\x01\"c\n\x14\x43reateUploadResponse\x12\"\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x13.framewire.v1.Asset\x12\'\n\x06upload\x18\x02 \x01(\x0b\x32\x17.framewire.v1.SignedUrl\"\xc0\x01\n\tSignedUrl\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x35\n\x07headers\x18\x03 \x03(\x0b\x32$.framewire.v1.SignedUrl.HeadersEntry\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"D\n\x15\x43ompleteUploadRequest\x12+\n\x08\x61sset_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^ast_[0-9a-z]{26}$\">\n\x0fGetAssetRequest\x12+\n\x08\x61sset_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^ast_[0-9a-z]{26}$\"P\n\x11ListAssetsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"R\n\x12ListAssetsResponse\x12#\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x13.framewire.v1.Asset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"A\n\x12\x44\x65leteAssetRequest\x12+\n\x08\x61sset_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^ast_[0-9a-z]{26}$\"l\n\x18\x43reateDownloadUrlRequest\x12+\n\x08\x61sset_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^ast_[0-9a-z]{26}$\x12#\n\x0bttl_seconds\x18\x02 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\x80\xa3\x05(<\xd8\x01\x01\"F\n\x19\x43reateDownloadUrlResponse\x12)\n\x08\x64ownload\x18\x01 \x01(\x0b\x32\x17.framewire.v1.SignedUrl*[\n\nAssetState\x12\x1b\n\x17\x41SSET_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41SSET_STATE_UPLOADING\x10\x01\x12\x15\n\x11\x41SSET_STATE_READY\x10\x02\x32\xb4\x05\n\x0c\x41ssetService\x12l\n\x0c\x43reateUpload\x12!.framewire.v1.CreateUploadRequest\x1a\".framewire.v1.CreateUploadResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\"\n/v1/assets:\x01*\x12u\n\x0e\x43ompleteUpload\x12#.framewire.v1.CompleteUploadRequest\x1a\x13.framewire.v1.Asset\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/assets/{asset_id}:complete:\x01*\x12]\n\x08GetAsset\x12\x1d.framewire.v1.GetAssetRequest\x1a\x13.framewire.v1.Asset\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/assets/{asset_id}\x12\x63\n\nListAssets\x12\x1f.framewire.v1.ListAssetsRequest\x1a .framewire.v1.ListAssetsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/assets\x12\x66\n\x0b\x44\x65leteAsset\x12 .framewire.v1.DeleteAssetRequest\x1a\x16.google.protobuf.Empty\"\x1d\x82\xd3\xe4\x93\x02\x17*\x15/v1/assets/{asset_id}\x12\x92\x01\n\x11\x43reateDownloadUrl\x12&.framewire.v1.CreateDownloadUrlRequest\x1a\'.framewire.v1.CreateDownloadUrlResponse\",\x82\xd3\xe4\x93\x02&\"!/v1/assets/{asset_id}:downloadUrl:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x66ramewire/v1/asset.proto\x12\x0c\x66ramewire.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x02\n\x05\x41sset\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12\x10\n\x08\x66ilename\x18\x03 \x01(\t\x12\'\n\x05state\x18\x04 \x01(\x0e\x32\x18.framewire.v1.AssetState\x12\x12\n\nsize_bytes\x18\x05 \x01(\x03\x12\x0e\n\x06sha256\x18\x06 \x01(\t\x12\x15\n\rsource_job_id\x18\x07 \x01(\t\x12&\n\x05media\x18\x08 \x01(\x0b\x32\x17.framewire.v1.MediaInfo\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rhas_thumbnail\x18\x0b \x01(\x08\"\x80\x01\n\tMediaInfo\x12\x11\n\tcontainer\x18\x01 \x01(\t\x12\x10\n\x08\x64uration\x18\x02 \x01(\x01\x12&\n\x05video\x18\x03 \x01(\x0b\x32\x17.framewire.v1.VideoInfo\x12&\n\x05\x61udio\x18\x04 \x03(\x0b\x32\x17.framewire.v1.AudioInfo\"~\n\tVideoInfo\x12\r\n\x05\x63odec\x18\x01 \x01(\t\x12\r\n\x05width\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\x0b\n\x03\x66ps\x18\x04 \x01(\x01\x12\x0e\n\x06\x66rames\x18\x05 \x01(\x03\x12\x14\n\x0cpixel_format\x18\x06 \x01(\t\x12\x10\n\x08rotation\x18\x07 \x01(\x05\"S\n\tAudioInfo\x12\r\n\x05\x63odec\x18\x01 \x01(\t\x12\x13\n\x0bsample_rate\x18\x02 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x03 \x01(\x05\x12\x10\n\x08\x64uration\x18\x04 \x01(\x01\"\x98\x01\n\x13\x43reateUploadRequest\x12\x34\n\x08\x66ilename\x18\x01 \x01(\tB\"\xbaH\x1fr\x1d\x10\x01\x18\xff\x01\x32\x16^[^/\\\\\\x00-\\x1f\\x7f]+$\x12!\n\nsize_bytes\x18\x02 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x80\x80\xfa\x01(\x01\x12(\n\x06sha256\x18\x03 \x01(\tB\x18\xbaH\x15r\x10\x32\x0e^[0-9a-f]{64}$\xd8\x01\x01\"c\n\x14\x43reateUploadResponse\x12\"\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x13.framewire.v1.Asset\x12\'\n\x06upload\x18\x02 \x01(\x0b\x32\x17.framewire.v1.SignedUrl\"\xc0\x01\n\tSignedUrl\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x35\n\x07headers\x18\x03 \x03(\x0b\x32$.framewire.v1.SignedUrl.HeadersEntry\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"D\n\x15\x43ompleteUploadRequest\x12+\n\x08\x61sset_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^ast_[0-9a-z]{26}$\">\n\x0fGetAssetRequest\x12+\n\x08\x61sset_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^ast_[0-9a-z]{26}$\"P\n\x11ListAssetsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"R\n\x12ListAssetsResponse\x12#\n\x06\x61ssets\x18\x01 \x03(\x0b\x32\x13.framewire.v1.Asset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"A\n\x12\x44\x65leteAssetRequest\x12+\n\x08\x61sset_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^ast_[0-9a-z]{26}$\"\x7f\n\x18\x43reateDownloadUrlRequest\x12+\n\x08\x61sset_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^ast_[0-9a-z]{26}$\x12#\n\x0bttl_seconds\x18\x02 \x01(\x05\x42\x0e\xbaH\x0b\x1a\x06\x18\x80\xa3\x05(<\xd8\x01\x01\x12\x11\n\tthumbnail\x18\x03 \x01(\x08\"F\n\x19\x43reateDownloadUrlResponse\x12)\n\x08\x64ownload\x18\x01 \x01(\x0b\x32\x17.framewire.v1.SignedUrl*[\n\nAssetState\x12\x1b\n\x17\x41SSET_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15\x41SSET_STATE_UPLOADING\x10\x01\x12\x15\n\x11\x41SSET_STATE_READY\x10\x02\x32\xb4\x05\n\x0c\x41ssetService\x12l\n\x0c\x43reateUpload\x12!.framewire.v1.CreateUploadRequest\x1a\".framewire.v1.CreateUploadResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\"\n/v1/assets:\x01*\x12u\n\x0e\x43ompleteUpload\x12#.framewire.v1.CompleteUploadRequest\x1a\x13.framewire.v1.Asset\")\x82\xd3\xe4\x93\x02#\"\x1e/v1/assets/{asset_id}:complete:\x01*\x12]\n\x08GetAsset\x12\x1d.framewire.v1.GetAssetRequest\x1a\x13.framewire.v1.Asset\"\x1d\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/assets/{asset_id}\x12\x63\n\nListAssets\x12\x1f.framewire.v1.ListAssetsRequest\x1a .framewire.v1.ListAssetsResponse\"\x12\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/assets\x12\x66\n\x0b\x44\x65leteAsset\x12 .framewire.v1.DeleteAssetRequest\x1a\x16.google.protobuf.Empty\"\x1d\x82\xd3\xe4\x93\x02\x17*\x15/v1/assets/{asset_id}\x12\x92\x01\n\x11\x43reateDownloadUrl\x12&.framewire.v1.CreateDownloadUrlRequest\x1a\'.framewire.v1.CreateDownloadUrlResponse\",\x82\xd3\xe4\x93\x02&\"!/v1/assets/{asset_id}:downloadUrl:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -69,38 +69,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ASSETSERVICE'].methods_by_name['DeleteAsset']._serialized_options = b'\202\323\344\223\002\027*\025/v1/assets/{asset_id}'
   _globals['_ASSETSERVICE'].methods_by_name['CreateDownloadUrl']._loaded_options = None
   _globals['_ASSETSERVICE'].methods_by_name['CreateDownloadUrl']._serialized_options = b'\202\323\344\223\002&\"!/v1/assets/{asset_id}:downloadUrl:\001*'
-  _globals['_ASSETSTATE']._serialized_start=1813
-  _globals['_ASSETSTATE']._serialized_end=1904
+  _globals['_ASSETSTATE']._serialized_start=1855
+  _globals['_ASSETSTATE']._serialized_end=1946
   _globals['_ASSET']._serialized_start=164
-  _globals['_ASSET']._serialized_end=467
-  _globals['_MEDIAINFO']._serialized_start=470
-  _globals['_MEDIAINFO']._serialized_end=598
-  _globals['_VIDEOINFO']._serialized_start=600
-  _globals['_VIDEOINFO']._serialized_end=726
-  _globals['_AUDIOINFO']._serialized_start=728
-  _globals['_AUDIOINFO']._serialized_end=811
-  _globals['_CREATEUPLOADREQUEST']._serialized_start=814
-  _globals['_CREATEUPLOADREQUEST']._serialized_end=966
-  _globals['_CREATEUPLOADRESPONSE']._serialized_start=968
-  _globals['_CREATEUPLOADRESPONSE']._serialized_end=1067
-  _globals['_SIGNEDURL']._serialized_start=1070
-  _globals['_SIGNEDURL']._serialized_end=1262
-  _globals['_SIGNEDURL_HEADERSENTRY']._serialized_start=1216
-  _globals['_SIGNEDURL_HEADERSENTRY']._serialized_end=1262
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=1264
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=1332
-  _globals['_GETASSETREQUEST']._serialized_start=1334
-  _globals['_GETASSETREQUEST']._serialized_end=1396
-  _globals['_LISTASSETSREQUEST']._serialized_start=1398
-  _globals['_LISTASSETSREQUEST']._serialized_end=1478
-  _globals['_LISTASSETSRESPONSE']._serialized_start=1480
-  _globals['_LISTASSETSRESPONSE']._serialized_end=1562
-  _globals['_DELETEASSETREQUEST']._serialized_start=1564
-  _globals['_DELETEASSETREQUEST']._serialized_end=1629
-  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_start=1631
-  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_end=1739
-  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_start=1741
-  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_end=1811
-  _globals['_ASSETSERVICE']._serialized_start=1907
-  _globals['_ASSETSERVICE']._serialized_end=2599
+  _globals['_ASSET']._serialized_end=490
+  _globals['_MEDIAINFO']._serialized_start=493
+  _globals['_MEDIAINFO']._serialized_end=621
+  _globals['_VIDEOINFO']._serialized_start=623
+  _globals['_VIDEOINFO']._serialized_end=749
+  _globals['_AUDIOINFO']._serialized_start=751
+  _globals['_AUDIOINFO']._serialized_end=834
+  _globals['_CREATEUPLOADREQUEST']._serialized_start=837
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=989
+  _globals['_CREATEUPLOADRESPONSE']._serialized_start=991
+  _globals['_CREATEUPLOADRESPONSE']._serialized_end=1090
+  _globals['_SIGNEDURL']._serialized_start=1093
+  _globals['_SIGNEDURL']._serialized_end=1285
+  _globals['_SIGNEDURL_HEADERSENTRY']._serialized_start=1239
+  _globals['_SIGNEDURL_HEADERSENTRY']._serialized_end=1285
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=1287
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=1355
+  _globals['_GETASSETREQUEST']._serialized_start=1357
+  _globals['_GETASSETREQUEST']._serialized_end=1419
+  _globals['_LISTASSETSREQUEST']._serialized_start=1421
+  _globals['_LISTASSETSREQUEST']._serialized_end=1501
+  _globals['_LISTASSETSRESPONSE']._serialized_start=1503
+  _globals['_LISTASSETSRESPONSE']._serialized_end=1585
+  _globals['_DELETEASSETREQUEST']._serialized_start=1587
+  _globals['_DELETEASSETREQUEST']._serialized_end=1652
+  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_start=1654
+  _globals['_CREATEDOWNLOADURLREQUEST']._serialized_end=1781
+  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_start=1783
+  _globals['_CREATEDOWNLOADURLRESPONSE']._serialized_end=1853
+  _globals['_ASSETSERVICE']._serialized_start=1949
+  _globals['_ASSETSERVICE']._serialized_end=2641
 # @@protoc_insertion_point(module_scope)

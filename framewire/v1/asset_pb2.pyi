@@ -56,6 +56,7 @@ class Asset(message.Message):
     MEDIA_FIELD_NUMBER: builtins.int
     CREATE_TIME_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    HAS_THUMBNAIL_FIELD_NUMBER: builtins.int
     asset_id: builtins.str
     """Server-chosen id, `ast_` and 26 characters."""
     workspace_id: builtins.str
@@ -68,6 +69,8 @@ class Asset(message.Message):
     """Lower-case hexadecimal SHA-256 of the bytes; empty until known."""
     source_job_id: builtins.str
     """The job that produced it; empty for uploads."""
+    has_thumbnail: builtins.bool
+    """There is a small picture of it: `CreateDownloadUrl` with `thumbnail`."""
     @builtins.property
     def media(self) -> MediaInfo:
         """What is inside, once a worker has looked."""
@@ -91,10 +94,11 @@ class Asset(message.Message):
         media: MediaInfo | None = ...,
         create_time: timestamp_pb2.Timestamp | None = ...,
         expire_time: timestamp_pb2.Timestamp | None = ...,
+        has_thumbnail: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "media", b"media"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "expire_time", b"expire_time", "filename", b"filename", "media", b"media", "sha256", b"sha256", "size_bytes", b"size_bytes", "source_job_id", b"source_job_id", "state", b"state", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["asset_id", b"asset_id", "create_time", b"create_time", "expire_time", b"expire_time", "filename", b"filename", "has_thumbnail", b"has_thumbnail", "media", b"media", "sha256", b"sha256", "size_bytes", b"size_bytes", "source_job_id", b"source_job_id", "state", b"state", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -400,18 +404,22 @@ class CreateDownloadUrlRequest(message.Message):
 
     ASSET_ID_FIELD_NUMBER: builtins.int
     TTL_SECONDS_FIELD_NUMBER: builtins.int
+    THUMBNAIL_FIELD_NUMBER: builtins.int
     asset_id: builtins.str
     ttl_seconds: builtins.int
     """How long the URL works, in seconds: a minute to a day, an hour when 0."""
+    thumbnail: builtins.bool
+    """Of its thumbnail, a small JPEG, instead; `THUMBNAIL_NOT_FOUND` when it has none."""
     def __init__(
         self,
         *,
         asset_id: builtins.str = ...,
         ttl_seconds: builtins.int = ...,
+        thumbnail: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["asset_id", b"asset_id", "ttl_seconds", b"ttl_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["asset_id", b"asset_id", "thumbnail", b"thumbnail", "ttl_seconds", b"ttl_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

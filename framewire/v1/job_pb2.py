@@ -26,11 +26,12 @@ from framewire._buf.validate import validate_pb2 as buf_dot_validate_dot_validat
 from framewire.v1 import asset_pb2 as framewire_dot_v1_dot_asset__pb2
 from framewire.v1 import step_pb2 as framewire_dot_v1_dot_step__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66ramewire/v1/job.proto\x12\x0c\x66ramewire.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18\x66ramewire/v1/asset.proto\x1a\x17\x66ramewire/v1/step.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x05\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.framewire.v1.JobState\x12\x17\n\x0finput_asset_ids\x18\x04 \x03(\t\x12!\n\x05steps\x18\x05 \x03(\x0b\x32\x12.framewire.v1.Step\x12,\n\x06output\x18\x06 \x01(\x0b\x32\x1c.framewire.v1.OutputSettings\x12 \n\x04lane\x18\x07 \x01(\x0e\x32\x12.framewire.v1.Lane\x12\x10\n\x08priority\x18\x08 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\x12(\n\x08progress\x18\n \x01(\x0b\x32\x16.framewire.v1.Progress\x12\x18\n\x10output_asset_ids\x18\x0b \x03(\t\x12.\n\x08\x66idelity\x18\x0c \x01(\x0b\x32\x1c.framewire.v1.FidelityReport\x12\"\n\x05\x65rror\x18\r \x01(\x0b\x32\x13.framewire.v1.Error\x12\x12\n\nlast_event\x18\x0e \x01(\x04\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63\x61ncel_requested\x18\x12 \x01(\x08\x12\x0e\n\x06worker\x18\x13 \x01(\t\x12\x11\n\tplacement\x18\x14 \x01(\t\x12\x16\n\x0equeue_position\x18\x15 \x01(\x05\x12,\n\tqueue_eta\x18\x16 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cmax_attempts\x18\x17 \x01(\x05\"\xff\x02\n\x0eOutputSettings\x12\x19\n\x03\x63rf\x18\x01 \x01(\rB\x07\xbaH\x04*\x02\x18\x33H\x00\x88\x01\x01\x12\x66\n\x06preset\x18\x02 \x01(\tBV\xbaHSrNR\tultrafastR\tsuperfastR\x08veryfastR\x06\x66\x61sterR\x04\x66\x61stR\x06mediumR\x04slowR\x06slowerR\x08veryslow\xd8\x01\x01\x12\x31\n\x05\x63odec\x18\x03 \x01(\x0e\x32\x18.framewire.v1.VideoCodecB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\tcontainer\x18\x04 \x01(\x0e\x32\x17.framewire.v1.ContainerB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1e\n\tbit_depth\x18\x05 \x01(\rB\x0b\xbaH\x08*\x06\x30\x00\x30\x08\x30\n\x12\x10\n\x08hardware\x18\x06 \x01(\x08\x12\x1f\n\x0emax_size_bytes\x18\x07 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12&\n\x0cmax_duration\x18\x08 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01\x42\x06\n\x04_crf\"\x80\x03\n\x05\x45vent\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12,\n\x06status\x18\x06 \x01(\x0b\x32\x1a.framewire.v1.StatusChangeH\x00\x12*\n\x08progress\x18\x07 \x01(\x0b\x32\x16.framewire.v1.ProgressH\x00\x12*\n\x05input\x18\x08 \x01(\x0b\x32\x19.framewire.v1.InputProbedH\x00\x12$\n\x03log\x18\t \x01(\x0b\x32\x15.framewire.v1.LogLineH\x00\x12(\n\x07preview\x18\n \x01(\x0b\x32\x15.framewire.v1.PreviewH\x00\x12(\n\x07segment\x18\x0b \x01(\x0b\x32\x15.framewire.v1.SegmentH\x00\x42\x06\n\x04kind\"\xe3\x01\n\x0cStatusChange\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.framewire.v1.JobState\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\"\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x13.framewire.v1.Error\x12$\n\x07outputs\x18\x04 \x03(\x0b\x32\x13.framewire.v1.Asset\x12.\n\x08\x66idelity\x18\x05 \x01(\x0b\x32\x1c.framewire.v1.FidelityReport\x12\x0e\n\x06worker\x18\x06 \x01(\t\x12\x11\n\tplacement\x18\x07 \x01(\t\"\x8b\x01\n\x08Progress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x10\n\x08\x66raction\x18\x02 \x01(\x01\x12\x13\n\x0b\x66rames_done\x18\x03 \x01(\x03\x12\x14\n\x0c\x66rames_total\x18\x04 \x01(\x03\x12\x0b\n\x03\x66ps\x18\x05 \x01(\x01\x12&\n\x03\x65ta\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"G\n\x0bInputProbed\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12&\n\x05media\x18\x02 \x01(\x0b\x32\x17.framewire.v1.MediaInfo\"&\n\x07LogLine\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\":\n\x07Preview\x12\x10\n\x08position\x18\x01 \x01(\x01\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0c\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\x0c\"\xaf\x01\n\x07Segment\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x13\n\x0b\x66irst_frame\x18\x02 \x01(\x03\x12\x0e\n\x06\x66rames\x18\x03 \x01(\x03\x12\r\n\x05start\x18\x04 \x01(\x01\x12\x10\n\x08\x64uration\x18\x05 \x01(\x01\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x14\n\x0cheader_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\t\x12\x15\n\rrecord_sha256\x18\t \x01(\t\"&\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x9e\x03\n\x0e\x46idelityReport\x12\x11\n\tframes_in\x18\x01 \x01(\x03\x12\x12\n\nframes_out\x18\x02 \x01(\x03\x12)\n\x08video_in\x18\x03 \x01(\x0b\x32\x17.framewire.v1.VideoInfo\x12*\n\tvideo_out\x18\x04 \x01(\x0b\x32\x17.framewire.v1.VideoInfo\x12\x13\n\x0b\x64uration_in\x18\x05 \x01(\x01\x12\x14\n\x0c\x64uration_out\x18\x06 \x01(\x01\x12*\n\x05\x61udio\x18\x07 \x03(\x0b\x32\x1b.framewire.v1.AudioFidelity\x12\x13\n\x0b\x61v_drift_ms\x18\x08 \x01(\x01\x12\x13\n\x0bheld_frames\x18\t \x01(\x03\x12\'\n\x04tags\x18\n \x03(\x0b\x32\x19.framewire.v1.TagFidelity\x12(\n\x08left_out\x18\x0b \x03(\x0b\x32\x16.framewire.v1.Omission\x12)\n\x06\x63hecks\x18\x0c \x01(\x0b\x32\x19.framewire.v1.FrameChecks\x12\x0f\n\x07remarks\x18\r \x03(\t\"H\n\x0bTagFidelity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\x12\x0c\n\x04kept\x18\x04 \x01(\x08\"%\n\x08Omission\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"d\n\x0b\x46rameChecks\x12\x0e\n\x06\x66rames\x18\x01 \x01(\x03\x12\r\n\x05\x62lack\x18\x02 \x01(\x03\x12\x0e\n\x06\x66rozen\x18\x03 \x01(\x03\x12\x16\n\x0elongest_freeze\x18\x04 \x01(\x03\x12\x0e\n\x06\x62roken\x18\x05 \x01(\x03\"\x81\x01\n\rAudioFidelity\x12\r\n\x05\x63odec\x18\x01 \x01(\t\x12\x12\n\npackets_in\x18\x02 \x01(\x03\x12\x13\n\x0bpackets_out\x18\x03 \x01(\x03\x12\x11\n\tsha256_in\x18\x04 \x01(\t\x12\x12\n\nsha256_out\x18\x05 \x01(\t\x12\x11\n\tidentical\x18\x06 \x01(\x08\"\xfe\x01\n\x10\x43reateJobRequest\x12;\n\x0finput_asset_ids\x18\x01 \x03(\tB\"\xbaH\x1f\x92\x01\x1c\x08\x01\x10\x01\"\x16r\x14\x32\x12^ast_[0-9a-z]{26}$\x12-\n\x05steps\x18\x02 \x03(\x0b\x32\x12.framewire.v1.StepB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x08\x12,\n\x06output\x18\x03 \x01(\x0b\x32\x1c.framewire.v1.OutputSettings\x12 \n\x08priority\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x03(\x00H\x00\x88\x01\x01\x12!\n\x0fidempotency_key\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x42\x0b\n\t_priority\":\n\rGetJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\"\xe6\x01\n\x0fListJobsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12/\n\x05state\x18\x03 \x01(\x0e\x32\x16.framewire.v1.JobStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x31\n\rcreated_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.framewire.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x10\x43\x61ncelJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\"<\n\x0fRetryJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\"Q\n\x0fWatchJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\x12\x13\n\x0b\x61\x66ter_event\x18\x02 \x01(\x04*\xb8\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18JOB_STATE_WAITING_UPLOAD\x10\x01\x12\x14\n\x10JOB_STATE_QUEUED\x10\x02\x12\x15\n\x11JOB_STATE_RUNNING\x10\x03\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06*j\n\nVideoCodec\x12\x1b\n\x17VIDEO_CODEC_UNSPECIFIED\x10\x00\x12\x14\n\x10VIDEO_CODEC_H264\x10\x01\x12\x14\n\x10VIDEO_CODEC_HEVC\x10\x02\x12\x13\n\x0fVIDEO_CODEC_AV1\x10\x03*s\n\tContainer\x12\x19\n\x15\x43ONTAINER_UNSPECIFIED\x10\x00\x12\x11\n\rCONTAINER_MP4\x10\x01\x12\x11\n\rCONTAINER_MOV\x10\x02\x12\x11\n\rCONTAINER_MKV\x10\x03\x12\x12\n\x0e\x43ONTAINER_WEBM\x10\x04\x32\xbd\x04\n\nJobService\x12S\n\tCreateJob\x12\x1e.framewire.v1.CreateJobRequest\x1a\x11.framewire.v1.Job\"\x13\x82\xd3\xe4\x93\x02\r\"\x08/v1/jobs:\x01*\x12S\n\x06GetJob\x12\x1b.framewire.v1.GetJobRequest\x1a\x11.framewire.v1.Job\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/jobs/{job_id}\x12[\n\x08ListJobs\x12\x1d.framewire.v1.ListJobsRequest\x1a\x1e.framewire.v1.ListJobsResponse\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/v1/jobs\x12\x63\n\tCancelJob\x12\x1e.framewire.v1.CancelJobRequest\x1a\x11.framewire.v1.Job\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/jobs/{job_id}:cancel:\x01*\x12`\n\x08RetryJob\x12\x1d.framewire.v1.RetryJobRequest\x1a\x11.framewire.v1.Job\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/jobs/{job_id}:retry:\x01*\x12\x61\n\x08WatchJob\x12\x1d.framewire.v1.WatchJobRequest\x1a\x13.framewire.v1.Event\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/jobs/{job_id}:watch0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16\x66ramewire/v1/job.proto\x12\x0c\x66ramewire.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18\x66ramewire/v1/asset.proto\x1a\x17\x66ramewire/v1/step.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x05\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12%\n\x05state\x18\x03 \x01(\x0e\x32\x16.framewire.v1.JobState\x12\x17\n\x0finput_asset_ids\x18\x04 \x03(\t\x12!\n\x05steps\x18\x05 \x03(\x0b\x32\x12.framewire.v1.Step\x12,\n\x06output\x18\x06 \x01(\x0b\x32\x1c.framewire.v1.OutputSettings\x12 \n\x04lane\x18\x07 \x01(\x0e\x32\x12.framewire.v1.Lane\x12\x10\n\x08priority\x18\x08 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\t \x01(\x05\x12(\n\x08progress\x18\n \x01(\x0b\x32\x16.framewire.v1.Progress\x12\x18\n\x10output_asset_ids\x18\x0b \x03(\t\x12.\n\x08\x66idelity\x18\x0c \x01(\x0b\x32\x1c.framewire.v1.FidelityReport\x12\"\n\x05\x65rror\x18\r \x01(\x0b\x32\x13.framewire.v1.Error\x12\x12\n\nlast_event\x18\x0e \x01(\x04\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x63\x61ncel_requested\x18\x12 \x01(\x08\x12\x0e\n\x06worker\x18\x13 \x01(\t\x12\x11\n\tplacement\x18\x14 \x01(\t\x12\x16\n\x0equeue_position\x18\x15 \x01(\x05\x12,\n\tqueue_eta\x18\x16 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cmax_attempts\x18\x17 \x01(\x05\"\xff\x02\n\x0eOutputSettings\x12\x19\n\x03\x63rf\x18\x01 \x01(\rB\x07\xbaH\x04*\x02\x18\x33H\x00\x88\x01\x01\x12\x66\n\x06preset\x18\x02 \x01(\tBV\xbaHSrNR\tultrafastR\tsuperfastR\x08veryfastR\x06\x66\x61sterR\x04\x66\x61stR\x06mediumR\x04slowR\x06slowerR\x08veryslow\xd8\x01\x01\x12\x31\n\x05\x63odec\x18\x03 \x01(\x0e\x32\x18.framewire.v1.VideoCodecB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\tcontainer\x18\x04 \x01(\x0e\x32\x17.framewire.v1.ContainerB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1e\n\tbit_depth\x18\x05 \x01(\rB\x0b\xbaH\x08*\x06\x30\x00\x30\x08\x30\n\x12\x10\n\x08hardware\x18\x06 \x01(\x08\x12\x1f\n\x0emax_size_bytes\x18\x07 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12&\n\x0cmax_duration\x18\x08 \x01(\x01\x42\x10\xbaH\r\x12\x0b)\x00\x00\x00\x00\x00\x00\x00\x00@\x01\x42\x06\n\x04_crf\"\x80\x03\n\x05\x45vent\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\x12(\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\x05\x12,\n\x06status\x18\x06 \x01(\x0b\x32\x1a.framewire.v1.StatusChangeH\x00\x12*\n\x08progress\x18\x07 \x01(\x0b\x32\x16.framewire.v1.ProgressH\x00\x12*\n\x05input\x18\x08 \x01(\x0b\x32\x19.framewire.v1.InputProbedH\x00\x12$\n\x03log\x18\t \x01(\x0b\x32\x15.framewire.v1.LogLineH\x00\x12(\n\x07preview\x18\n \x01(\x0b\x32\x15.framewire.v1.PreviewH\x00\x12(\n\x07segment\x18\x0b \x01(\x0b\x32\x15.framewire.v1.SegmentH\x00\x42\x06\n\x04kind\"\xe3\x01\n\x0cStatusChange\x12%\n\x05state\x18\x01 \x01(\x0e\x32\x16.framewire.v1.JobState\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\"\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x13.framewire.v1.Error\x12$\n\x07outputs\x18\x04 \x03(\x0b\x32\x13.framewire.v1.Asset\x12.\n\x08\x66idelity\x18\x05 \x01(\x0b\x32\x1c.framewire.v1.FidelityReport\x12\x0e\n\x06worker\x18\x06 \x01(\t\x12\x11\n\tplacement\x18\x07 \x01(\t\"\x8b\x01\n\x08Progress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x10\n\x08\x66raction\x18\x02 \x01(\x01\x12\x13\n\x0b\x66rames_done\x18\x03 \x01(\x03\x12\x14\n\x0c\x66rames_total\x18\x04 \x01(\x03\x12\x0b\n\x03\x66ps\x18\x05 \x01(\x01\x12&\n\x03\x65ta\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"G\n\x0bInputProbed\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12&\n\x05media\x18\x02 \x01(\x0b\x32\x17.framewire.v1.MediaInfo\"&\n\x07LogLine\x12\r\n\x05level\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\":\n\x07Preview\x12\x10\n\x08position\x18\x01 \x01(\x01\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0c\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\x0c\"\xc6\x01\n\x07Segment\x12\r\n\x05index\x18\x01 \x01(\x05\x12\x13\n\x0b\x66irst_frame\x18\x02 \x01(\x03\x12\x0e\n\x06\x66rames\x18\x03 \x01(\x03\x12\r\n\x05start\x18\x04 \x01(\x01\x12\x10\n\x08\x64uration\x18\x05 \x01(\x01\x12\x12\n\nsize_bytes\x18\x06 \x01(\x03\x12\x14\n\x0cheader_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\t\x12\x15\n\rrecord_sha256\x18\t \x01(\t\x12\x15\n\rheader_sha256\x18\n \x01(\t\"&\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\x9e\x03\n\x0e\x46idelityReport\x12\x11\n\tframes_in\x18\x01 \x01(\x03\x12\x12\n\nframes_out\x18\x02 \x01(\x03\x12)\n\x08video_in\x18\x03 \x01(\x0b\x32\x17.framewire.v1.VideoInfo\x12*\n\tvideo_out\x18\x04 \x01(\x0b\x32\x17.framewire.v1.VideoInfo\x12\x13\n\x0b\x64uration_in\x18\x05 \x01(\x01\x12\x14\n\x0c\x64uration_out\x18\x06 \x01(\x01\x12*\n\x05\x61udio\x18\x07 \x03(\x0b\x32\x1b.framewire.v1.AudioFidelity\x12\x13\n\x0b\x61v_drift_ms\x18\x08 \x01(\x01\x12\x13\n\x0bheld_frames\x18\t \x01(\x03\x12\'\n\x04tags\x18\n \x03(\x0b\x32\x19.framewire.v1.TagFidelity\x12(\n\x08left_out\x18\x0b \x03(\x0b\x32\x16.framewire.v1.Omission\x12)\n\x06\x63hecks\x18\x0c \x01(\x0b\x32\x19.framewire.v1.FrameChecks\x12\x0f\n\x07remarks\x18\r \x03(\t\"H\n\x0bTagFidelity\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x62\x65\x66ore\x18\x02 \x01(\t\x12\r\n\x05\x61\x66ter\x18\x03 \x01(\t\x12\x0c\n\x04kept\x18\x04 \x01(\x08\"%\n\x08Omission\x12\x0c\n\x04what\x18\x01 \x01(\t\x12\x0b\n\x03why\x18\x02 \x01(\t\"d\n\x0b\x46rameChecks\x12\x0e\n\x06\x66rames\x18\x01 \x01(\x03\x12\r\n\x05\x62lack\x18\x02 \x01(\x03\x12\x0e\n\x06\x66rozen\x18\x03 \x01(\x03\x12\x16\n\x0elongest_freeze\x18\x04 \x01(\x03\x12\x0e\n\x06\x62roken\x18\x05 \x01(\x03\"\x81\x01\n\rAudioFidelity\x12\r\n\x05\x63odec\x18\x01 \x01(\t\x12\x12\n\npackets_in\x18\x02 \x01(\x03\x12\x13\n\x0bpackets_out\x18\x03 \x01(\x03\x12\x11\n\tsha256_in\x18\x04 \x01(\t\x12\x12\n\nsha256_out\x18\x05 \x01(\t\x12\x11\n\tidentical\x18\x06 \x01(\x08\"\xfe\x01\n\x10\x43reateJobRequest\x12;\n\x0finput_asset_ids\x18\x01 \x03(\tB\"\xbaH\x1f\x92\x01\x1c\x08\x01\x10\x01\"\x16r\x14\x32\x12^ast_[0-9a-z]{26}$\x12-\n\x05steps\x18\x02 \x03(\x0b\x32\x12.framewire.v1.StepB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x08\x12,\n\x06output\x18\x03 \x01(\x0b\x32\x1c.framewire.v1.OutputSettings\x12 \n\x08priority\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x03(\x00H\x00\x88\x01\x01\x12!\n\x0fidempotency_key\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x42\x0b\n\t_priority\":\n\rGetJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\"\xe6\x01\n\x0fListJobsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12/\n\x05state\x18\x03 \x01(\x0e\x32\x16.framewire.v1.JobStateB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x31\n\rcreated_after\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0e\x63reated_before\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x10ListJobsResponse\x12\x1f\n\x04jobs\x18\x01 \x03(\x0b\x32\x11.framewire.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"=\n\x10\x43\x61ncelJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\"<\n\x0fRetryJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\"Q\n\x0fWatchJobRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$\x12\x13\n\x0b\x61\x66ter_event\x18\x02 \x01(\x04\"?\n\x12GetPlaylistRequest\x12)\n\x06job_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^job_[0-9a-z]{26}$*\xb8\x01\n\x08JobState\x12\x19\n\x15JOB_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18JOB_STATE_WAITING_UPLOAD\x10\x01\x12\x14\n\x10JOB_STATE_QUEUED\x10\x02\x12\x15\n\x11JOB_STATE_RUNNING\x10\x03\x12\x17\n\x13JOB_STATE_SUCCEEDED\x10\x04\x12\x14\n\x10JOB_STATE_FAILED\x10\x05\x12\x17\n\x13JOB_STATE_CANCELLED\x10\x06*j\n\nVideoCodec\x12\x1b\n\x17VIDEO_CODEC_UNSPECIFIED\x10\x00\x12\x14\n\x10VIDEO_CODEC_H264\x10\x01\x12\x14\n\x10VIDEO_CODEC_HEVC\x10\x02\x12\x13\n\x0fVIDEO_CODEC_AV1\x10\x03*s\n\tContainer\x12\x19\n\x15\x43ONTAINER_UNSPECIFIED\x10\x00\x12\x11\n\rCONTAINER_MP4\x10\x01\x12\x11\n\rCONTAINER_MOV\x10\x02\x12\x11\n\rCONTAINER_MKV\x10\x03\x12\x12\n\x0e\x43ONTAINER_WEBM\x10\x04\x32\xad\x05\n\nJobService\x12S\n\tCreateJob\x12\x1e.framewire.v1.CreateJobRequest\x1a\x11.framewire.v1.Job\"\x13\x82\xd3\xe4\x93\x02\r\"\x08/v1/jobs:\x01*\x12S\n\x06GetJob\x12\x1b.framewire.v1.GetJobRequest\x1a\x11.framewire.v1.Job\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/jobs/{job_id}\x12[\n\x08ListJobs\x12\x1d.framewire.v1.ListJobsRequest\x1a\x1e.framewire.v1.ListJobsResponse\"\x10\x82\xd3\xe4\x93\x02\n\x12\x08/v1/jobs\x12\x63\n\tCancelJob\x12\x1e.framewire.v1.CancelJobRequest\x1a\x11.framewire.v1.Job\"#\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/jobs/{job_id}:cancel:\x01*\x12`\n\x08RetryJob\x12\x1d.framewire.v1.RetryJobRequest\x1a\x11.framewire.v1.Job\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/jobs/{job_id}:retry:\x01*\x12\x61\n\x08WatchJob\x12\x1d.framewire.v1.WatchJobRequest\x1a\x13.framewire.v1.Event\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/jobs/{job_id}:watch0\x01\x12n\n\x0bGetPlaylist\x12 .framewire.v1.GetPlaylistRequest\x1a\x14.google.api.HttpBody\"\'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/jobs/{job_id}/playlist.m3u8b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -73,6 +74,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RETRYJOBREQUEST'].fields_by_name['job_id']._serialized_options = b'\272H\026r\0242\022^job_[0-9a-z]{26}$'
   _globals['_WATCHJOBREQUEST'].fields_by_name['job_id']._loaded_options = None
   _globals['_WATCHJOBREQUEST'].fields_by_name['job_id']._serialized_options = b'\272H\026r\0242\022^job_[0-9a-z]{26}$'
+  _globals['_GETPLAYLISTREQUEST'].fields_by_name['job_id']._loaded_options = None
+  _globals['_GETPLAYLISTREQUEST'].fields_by_name['job_id']._serialized_options = b'\272H\026r\0242\022^job_[0-9a-z]{26}$'
   _globals['_JOBSERVICE'].methods_by_name['CreateJob']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['CreateJob']._serialized_options = b'\202\323\344\223\002\r\"\010/v1/jobs:\001*'
   _globals['_JOBSERVICE'].methods_by_name['GetJob']._loaded_options = None
@@ -85,56 +88,60 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOBSERVICE'].methods_by_name['RetryJob']._serialized_options = b'\202\323\344\223\002\034\"\027/v1/jobs/{job_id}:retry:\001*'
   _globals['_JOBSERVICE'].methods_by_name['WatchJob']._loaded_options = None
   _globals['_JOBSERVICE'].methods_by_name['WatchJob']._serialized_options = b'\202\323\344\223\002\031\022\027/v1/jobs/{job_id}:watch'
-  _globals['_JOBSTATE']._serialized_start=4080
-  _globals['_JOBSTATE']._serialized_end=4264
-  _globals['_VIDEOCODEC']._serialized_start=4266
-  _globals['_VIDEOCODEC']._serialized_end=4372
-  _globals['_CONTAINER']._serialized_start=4374
-  _globals['_CONTAINER']._serialized_end=4489
-  _globals['_JOB']._serialized_start=216
-  _globals['_JOB']._serialized_end=941
-  _globals['_OUTPUTSETTINGS']._serialized_start=944
-  _globals['_OUTPUTSETTINGS']._serialized_end=1327
-  _globals['_EVENT']._serialized_start=1330
-  _globals['_EVENT']._serialized_end=1714
-  _globals['_STATUSCHANGE']._serialized_start=1717
-  _globals['_STATUSCHANGE']._serialized_end=1944
-  _globals['_PROGRESS']._serialized_start=1947
-  _globals['_PROGRESS']._serialized_end=2086
-  _globals['_INPUTPROBED']._serialized_start=2088
-  _globals['_INPUTPROBED']._serialized_end=2159
-  _globals['_LOGLINE']._serialized_start=2161
-  _globals['_LOGLINE']._serialized_end=2199
-  _globals['_PREVIEW']._serialized_start=2201
-  _globals['_PREVIEW']._serialized_end=2259
-  _globals['_SEGMENT']._serialized_start=2262
-  _globals['_SEGMENT']._serialized_end=2437
-  _globals['_ERROR']._serialized_start=2439
-  _globals['_ERROR']._serialized_end=2477
-  _globals['_FIDELITYREPORT']._serialized_start=2480
-  _globals['_FIDELITYREPORT']._serialized_end=2894
-  _globals['_TAGFIDELITY']._serialized_start=2896
-  _globals['_TAGFIDELITY']._serialized_end=2968
-  _globals['_OMISSION']._serialized_start=2970
-  _globals['_OMISSION']._serialized_end=3007
-  _globals['_FRAMECHECKS']._serialized_start=3009
-  _globals['_FRAMECHECKS']._serialized_end=3109
-  _globals['_AUDIOFIDELITY']._serialized_start=3112
-  _globals['_AUDIOFIDELITY']._serialized_end=3241
-  _globals['_CREATEJOBREQUEST']._serialized_start=3244
-  _globals['_CREATEJOBREQUEST']._serialized_end=3498
-  _globals['_GETJOBREQUEST']._serialized_start=3500
-  _globals['_GETJOBREQUEST']._serialized_end=3558
-  _globals['_LISTJOBSREQUEST']._serialized_start=3561
-  _globals['_LISTJOBSREQUEST']._serialized_end=3791
-  _globals['_LISTJOBSRESPONSE']._serialized_start=3793
-  _globals['_LISTJOBSRESPONSE']._serialized_end=3869
-  _globals['_CANCELJOBREQUEST']._serialized_start=3871
-  _globals['_CANCELJOBREQUEST']._serialized_end=3932
-  _globals['_RETRYJOBREQUEST']._serialized_start=3934
-  _globals['_RETRYJOBREQUEST']._serialized_end=3994
-  _globals['_WATCHJOBREQUEST']._serialized_start=3996
-  _globals['_WATCHJOBREQUEST']._serialized_end=4077
-  _globals['_JOBSERVICE']._serialized_start=4492
-  _globals['_JOBSERVICE']._serialized_end=5065
+  _globals['_JOBSERVICE'].methods_by_name['GetPlaylist']._loaded_options = None
+  _globals['_JOBSERVICE'].methods_by_name['GetPlaylist']._serialized_options = b'\202\323\344\223\002!\022\037/v1/jobs/{job_id}/playlist.m3u8'
+  _globals['_JOBSTATE']._serialized_start=4195
+  _globals['_JOBSTATE']._serialized_end=4379
+  _globals['_VIDEOCODEC']._serialized_start=4381
+  _globals['_VIDEOCODEC']._serialized_end=4487
+  _globals['_CONTAINER']._serialized_start=4489
+  _globals['_CONTAINER']._serialized_end=4604
+  _globals['_JOB']._serialized_start=243
+  _globals['_JOB']._serialized_end=968
+  _globals['_OUTPUTSETTINGS']._serialized_start=971
+  _globals['_OUTPUTSETTINGS']._serialized_end=1354
+  _globals['_EVENT']._serialized_start=1357
+  _globals['_EVENT']._serialized_end=1741
+  _globals['_STATUSCHANGE']._serialized_start=1744
+  _globals['_STATUSCHANGE']._serialized_end=1971
+  _globals['_PROGRESS']._serialized_start=1974
+  _globals['_PROGRESS']._serialized_end=2113
+  _globals['_INPUTPROBED']._serialized_start=2115
+  _globals['_INPUTPROBED']._serialized_end=2186
+  _globals['_LOGLINE']._serialized_start=2188
+  _globals['_LOGLINE']._serialized_end=2226
+  _globals['_PREVIEW']._serialized_start=2228
+  _globals['_PREVIEW']._serialized_end=2286
+  _globals['_SEGMENT']._serialized_start=2289
+  _globals['_SEGMENT']._serialized_end=2487
+  _globals['_ERROR']._serialized_start=2489
+  _globals['_ERROR']._serialized_end=2527
+  _globals['_FIDELITYREPORT']._serialized_start=2530
+  _globals['_FIDELITYREPORT']._serialized_end=2944
+  _globals['_TAGFIDELITY']._serialized_start=2946
+  _globals['_TAGFIDELITY']._serialized_end=3018
+  _globals['_OMISSION']._serialized_start=3020
+  _globals['_OMISSION']._serialized_end=3057
+  _globals['_FRAMECHECKS']._serialized_start=3059
+  _globals['_FRAMECHECKS']._serialized_end=3159
+  _globals['_AUDIOFIDELITY']._serialized_start=3162
+  _globals['_AUDIOFIDELITY']._serialized_end=3291
+  _globals['_CREATEJOBREQUEST']._serialized_start=3294
+  _globals['_CREATEJOBREQUEST']._serialized_end=3548
+  _globals['_GETJOBREQUEST']._serialized_start=3550
+  _globals['_GETJOBREQUEST']._serialized_end=3608
+  _globals['_LISTJOBSREQUEST']._serialized_start=3611
+  _globals['_LISTJOBSREQUEST']._serialized_end=3841
+  _globals['_LISTJOBSRESPONSE']._serialized_start=3843
+  _globals['_LISTJOBSRESPONSE']._serialized_end=3919
+  _globals['_CANCELJOBREQUEST']._serialized_start=3921
+  _globals['_CANCELJOBREQUEST']._serialized_end=3982
+  _globals['_RETRYJOBREQUEST']._serialized_start=3984
+  _globals['_RETRYJOBREQUEST']._serialized_end=4044
+  _globals['_WATCHJOBREQUEST']._serialized_start=4046
+  _globals['_WATCHJOBREQUEST']._serialized_end=4127
+  _globals['_GETPLAYLISTREQUEST']._serialized_start=4129
+  _globals['_GETPLAYLISTREQUEST']._serialized_end=4192
+  _globals['_JOBSERVICE']._serialized_start=4607
+  _globals['_JOBSERVICE']._serialized_end=5292
 # @@protoc_insertion_point(module_scope)

@@ -497,6 +497,7 @@ class Segment(message.Message):
     HEADER_BYTES_FIELD_NUMBER: builtins.int
     SHA256_FIELD_NUMBER: builtins.int
     RECORD_SHA256_FIELD_NUMBER: builtins.int
+    HEADER_SHA256_FIELD_NUMBER: builtins.int
     index: builtins.int
     """0, 1, 2 ... without holes."""
     first_frame: builtins.int
@@ -513,6 +514,8 @@ class Segment(message.Message):
     """Lower-case hexadecimal SHA-256 of the file."""
     record_sha256: builtins.str
     """The same of the record kept beside it, from which a later attempt goes on."""
+    header_sha256: builtins.str
+    """The same of the header alone: segments with equal headers can be played one after the other."""
     def __init__(
         self,
         *,
@@ -525,10 +528,11 @@ class Segment(message.Message):
         header_bytes: builtins.int = ...,
         sha256: builtins.str = ...,
         record_sha256: builtins.str = ...,
+        header_sha256: builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["duration", b"duration", "first_frame", b"first_frame", "frames", b"frames", "header_bytes", b"header_bytes", "index", b"index", "record_sha256", b"record_sha256", "sha256", b"sha256", "size_bytes", b"size_bytes", "start", b"start"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["duration", b"duration", "first_frame", b"first_frame", "frames", b"frames", "header_bytes", b"header_bytes", "header_sha256", b"header_sha256", "index", b"index", "record_sha256", b"record_sha256", "sha256", b"sha256", "size_bytes", b"size_bytes", "start", b"start"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -916,5 +920,22 @@ class WatchJobRequest(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["after_event", b"after_event", "job_id", b"job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetPlaylistRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: builtins.int
+    job_id: builtins.str
+    def __init__(
+        self,
+        *,
+        job_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["job_id", b"job_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...

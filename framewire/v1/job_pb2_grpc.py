@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from framewire.v1 import job_pb2 as framewire_dot_v1_dot_job__pb2
+from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 GRPC_GENERATED_VERSION = '1.81.1'
 GRPC_VERSION = grpc.__version__
@@ -65,6 +66,11 @@ class JobServiceStub:
                 request_serializer=framewire_dot_v1_dot_job__pb2.WatchJobRequest.SerializeToString,
                 response_deserializer=framewire_dot_v1_dot_job__pb2.Event.FromString,
                 _registered_method=True)
+        self.GetPlaylist = channel.unary_unary(
+                '/framewire.v1.JobService/GetPlaylist',
+                request_serializer=framewire_dot_v1_dot_job__pb2.GetPlaylistRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
 
 
 class JobServiceServicer:
@@ -115,6 +121,15 @@ class JobServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPlaylist(self, request, context):
+        """The part of the result that is committed, as an HLS media playlist with signed URLs: the job can be watched while
+        it runs. Each call tells of more. `PLAYLIST_NOT_READY` before the first segment; `PLAYLIST_GONE` once the job
+        succeeded, when its result has taken the place of the segments, or was cancelled.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -147,6 +162,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.WatchJob,
                     request_deserializer=framewire_dot_v1_dot_job__pb2.WatchJobRequest.FromString,
                     response_serializer=framewire_dot_v1_dot_job__pb2.Event.SerializeToString,
+            ),
+            'GetPlaylist': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPlaylist,
+                    request_deserializer=framewire_dot_v1_dot_job__pb2.GetPlaylistRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -312,6 +332,33 @@ class JobService:
             '/framewire.v1.JobService/WatchJob',
             framewire_dot_v1_dot_job__pb2.WatchJobRequest.SerializeToString,
             framewire_dot_v1_dot_job__pb2.Event.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPlaylist(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framewire.v1.JobService/GetPlaylist',
+            framewire_dot_v1_dot_job__pb2.GetPlaylistRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from framewire.v1 import job_pb2 as _job_pb2
+from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -49,6 +50,11 @@ class JobServiceStub:
     """The job's events in order, from the first after `after_event`; ends after
     the event that ends the job.
     """
+    GetPlaylist: _grpc.UnaryUnaryMultiCallable[_job_pb2.GetPlaylistRequest, _httpbody_pb2.HttpBody]
+    """The part of the result that is committed, as an HLS media playlist with signed URLs: the job can be watched while
+    it runs. Each call tells of more. `PLAYLIST_NOT_READY` before the first segment; `PLAYLIST_GONE` once the job
+    succeeded, when its result has taken the place of the segments, or was cancelled.
+    """
 
 @_typing.type_check_only
 class JobServiceAsyncStub(JobServiceStub):
@@ -70,6 +76,11 @@ class JobServiceAsyncStub(JobServiceStub):
     WatchJob: _aio.UnaryStreamMultiCallable[_job_pb2.WatchJobRequest, _job_pb2.Event]  # type: ignore[assignment]
     """The job's events in order, from the first after `after_event`; ends after
     the event that ends the job.
+    """
+    GetPlaylist: _aio.UnaryUnaryMultiCallable[_job_pb2.GetPlaylistRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """The part of the result that is committed, as an HLS media playlist with signed URLs: the job can be watched while
+    it runs. Each call tells of more. `PLAYLIST_NOT_READY` before the first segment; `PLAYLIST_GONE` once the job
+    succeeded, when its result has taken the place of the segments, or was cancelled.
     """
 
 class JobServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -125,6 +136,17 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_job_pb2.Event], _abc.AsyncIterator[_job_pb2.Event]]:
         """The job's events in order, from the first after `after_event`; ends after
         the event that ends the job.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPlaylist(
+        self,
+        request: _job_pb2.GetPlaylistRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """The part of the result that is committed, as an HLS media playlist with signed URLs: the job can be watched while
+        it runs. Each call tells of more. `PLAYLIST_NOT_READY` before the first segment; `PLAYLIST_GONE` once the job
+        succeeded, when its result has taken the place of the segments, or was cancelled.
         """
 
 def add_JobServiceServicer_to_server(servicer: JobServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

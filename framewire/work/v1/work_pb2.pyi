@@ -226,6 +226,7 @@ class StoredSegment(message.Message):
     RECORD_PATH_FIELD_NUMBER: builtins.int
     path: builtins.str
     record_path: builtins.str
+    """Of segments to resume from only the last has one: to go on behind it needs no other."""
     @builtins.property
     def segment(self) -> job_pb2.Segment: ...
     def __init__(
