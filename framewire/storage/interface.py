@@ -55,6 +55,12 @@ class ObjectStore(Protocol):
     async def delete(self, key: str) -> None:
         """Delete an object. Deleting what is not there is not an error."""
 
+    async def delete_below(self, prefix: str) -> None:
+        """Delete every object whose key starts with `prefix`, which ends in `/`. What is written meanwhile may stay.
+
+        Raises ValueError for any other prefix.
+        """
+
     async def close(self) -> None:
         """Give back connections and threads. Idempotent."""
 
@@ -68,3 +74,10 @@ class PresignsUrls(Protocol):
 
     async def presign_get(self, key: str, *, ttl: float, filename: str) -> SignedRequest:
         """A request that reads `key` and that browsers save under `filename`. `ttl` in seconds."""
+
+
+def checked_prefix(prefix: str) -> str:
+    """The prefix as it is. Raises ValueError for one that is not a folder's: it would name more than was meant."""
+    if not prefix.strip("/") or not prefix.endswith("/"):
+        raise ValueError(f"{prefix!r} is no prefix of keys that may be deleted together")
+    return prefix

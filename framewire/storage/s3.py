@@ -8,7 +8,7 @@ import functools
 import mimetypes
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,13 +22,15 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from framewire.errors import ErrorCode, NotFound, Unavailable
-from framewire.storage.interface import ObjectInfo, SignedRequest
+from framewire.storage.interface import ObjectInfo, SignedRequest, checked_prefix
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
+    from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 _PIECE = 1 << 20
 _THREADS = 8
+_MOST_DELETED = 1000  # in one request, by S3's own rule
 _MISSING = {"404", "NoSuchKey", "NotFound"}
 _EXISTS = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 
@@ -130,6 +132,16 @@ class S3ObjectStore:
         with contextlib.suppress(NotFound):
             await self._run(self._client.delete_object, Bucket=self._settings.bucket, Key=key)
 
+    async def delete_below(self, prefix: str) -> None:
+        """Delete the objects below a prefix, a thousand in one request."""
+        batch: list[ObjectIdentifierTypeDef] = []
+        async for info in self.list(checked_prefix(prefix)):
+            batch.append({"Key": info.key})
+            if len(batch) == _MOST_DELETED:
+                await self._delete_all(batch)
+                batch = []
+        await self._delete_all(batch)
+
     async def presign_put(self, key: str, *, ttl: float, content_type: str) -> SignedRequest:
         """A PUT that stores its body under `key`."""
         parameters = {"Bucket": self._settings.bucket, "Key": key, "ContentType": content_type}
@@ -152,6 +164,16 @@ class S3ObjectStore:
         await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
         self._client.close()
         self._signer.close()
+
+    async def _delete_all(self, objects: Sequence[ObjectIdentifierTypeDef]) -> None:
+        if not objects:
+            return
+        answer = await self._run(
+            self._client.delete_objects, Bucket=self._settings.bucket, Delete={"Objects": objects, "Quiet": True}
+        )
+        if errors := answer.get("Errors", []):
+            message = f"the object store did not delete {len(errors)} objects: {errors[0].get('Message', '')}"
+            raise Unavailable(message, code=ErrorCode.STORE_UNAVAILABLE)
 
     def _create_bucket(self) -> None:
         try:

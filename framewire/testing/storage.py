@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from framewire.errors import ErrorCode, NotFound
-from framewire.storage.interface import ObjectInfo, SignedRequest
+from framewire.storage.interface import ObjectInfo, SignedRequest, checked_prefix
 
 _PIECE = 1 << 20
 
@@ -53,6 +53,11 @@ class MemoryObjectStore:
     async def delete(self, key: str) -> None:
         """Delete an object."""
         self._objects.pop(key, None)
+
+    async def delete_below(self, prefix: str) -> None:
+        """Delete the objects below a prefix."""
+        for key in [info.key async for info in self.list(checked_prefix(prefix))]:
+            await self.delete(key)
 
     async def presign_put(self, key: str, *, ttl: float, content_type: str) -> SignedRequest:
         """A request that stores its body."""

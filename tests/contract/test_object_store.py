@@ -130,6 +130,21 @@ async def test_deleting_twice_is_not_an_error(store: ObjectStore, tmp_path: Path
     assert await store.head("k") is None
 
 
+async def test_everything_below_a_prefix_is_deleted_and_nothing_beside_it(store: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"12")
+    for key in ("w/job_1/1/a", "w/job_1/1/b", "w/job_1/2/a", "w/job_11/1/a"):
+        await store.put_file(key, tmp_path / "x")
+    await store.delete_below("w/job_1/")
+    await store.delete_below("w/job_1/")
+    assert [each.key async for each in store.list("w/")] == ["w/job_11/1/a"]
+
+
+@pytest.mark.parametrize("prefix", ["", "/", "w/job_1"])
+async def test_a_prefix_that_may_name_more_than_was_meant_is_refused(store: ObjectStore, prefix: str) -> None:
+    with pytest.raises(ValueError, match="no prefix"):
+        await store.delete_below(prefix)
+
+
 async def test_a_signed_put_and_get_need_no_other_credential(store: ObjectStore, http: Http) -> None:
     assert isinstance(store, PresignsUrls)
     await http(await store.presign_put("w/up", ttl=60, content_type="video/mp4"), b"bytes")
