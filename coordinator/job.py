@@ -10,7 +10,7 @@ from pathlib import Path
 
 from coordinator.flow import Aborted
 from coordinator.inference.interface import InferenceServer
-from coordinator.media.encode import EncoderSettings
+from coordinator.media.codecs import EncoderSettings
 from coordinator.media.fidelity import fidelity_report
 from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import Inspection, inspect
@@ -75,9 +75,10 @@ class Job:
             self._target.unlink(missing_ok=True)
 
     def _run(self) -> RunnerDone:
-        inspection = inspect(self._source, self._limits)
-        self._send(RunnerReport(probed=inspection.media))
+        # connected first: then the network can be closed before the first byte of a stranger's file is looked at
         with contextlib.closing(self._connect(self._order.inference)) as server:
+            inspection = inspect(self._source, self._limits)
+            self._send(RunnerReport(probed=inspection.media))
             result = self._process(inspection, server)
         return self._compare(inspection, result)
 

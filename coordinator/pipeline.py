@@ -17,10 +17,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from av.video.frame import VideoFrame
+
 from coordinator.flow import Channel, Flow, StageUsage
 from coordinator.inference.interface import Block, InferenceServer
+from coordinator.media.assemble import Assembled, Units, assemble
+from coordinator.media.codecs import EncoderSettings
+from coordinator.media.colour import Converter
 from coordinator.media.decode import CopiedPacket, Picture, Reader
-from coordinator.media.encode import EncoderSettings, Writer
+from coordinator.media.encode import UnitEncoder
+from coordinator.media.errors import writing
 from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import Inspection
 from coordinator.media.timeline import Stamp
@@ -106,6 +112,7 @@ class Pipeline:
         self._flow = Flow()
         self._requests: set[Future[bytes]] = set()
         self._frames_in = 0
+        self._last_duration = 0
         self._plan = make_plan(FrameSize(height=self._facts.height, width=self._facts.width), steps)
 
     def run(self) -> Result:
@@ -114,20 +121,22 @@ class Pipeline:
         self._limits.check_output(result.width, result.height)
         with ExitStack() as stack:
             reader = stack.enter_context(Reader(self._source, self._facts, self._limits))
-            writer = Writer(
-                self._target,
+            unit = UnitEncoder(
+                self._target.with_suffix(".unit"),
                 self._facts,
-                reader.source,
                 width=result.width,
                 height=result.height,
                 settings=self._settings,
+                tracks=reader.source.tracks,
             )
-            stack.callback(writer.abort)
+            stack.callback(unit.path.unlink, missing_ok=True)
+            stack.callback(unit.abort)
             pools = self._open_pools(stack)
             stack.callback(self._settle)
-            self._build(reader, writer, pools)
+            self._build(reader, unit, pools)
             self._flow.run()
-            return self._result(reader, writer)
+            units = Units(paths=[unit.path], reordering=unit.reordering, last_duration=self._last_duration)
+            return self._result(reader, assemble(self._target, units, self._source, self._facts, self._limits))
 
     def stop(self) -> None:
         """Make `run` raise Aborted soon. Idempotent."""
@@ -145,7 +154,7 @@ class Pipeline:
             pools.append(free)
         return pools
 
-    def _build(self, reader: Reader, writer: Writer, pools: Sequence[Channel[Block]]) -> None:
+    def _build(self, reader: Reader, unit: UnitEncoder, pools: Sequence[Channel[Block]]) -> None:
         batches: Channel[Batch] = self._flow.channel("decoded", depth=BLOCKS)
         self._flow.stage("decode", partial(self._decode, reader, pools[0], batches), closes=batches)
         for number, step in enumerate(self._steps):
@@ -153,7 +162,7 @@ class Pipeline:
             work = partial(self._step, step, self._plan.padded[number], pools[number + 1], batches, done)
             self._flow.stage(f"step {number + 1}", work, closes=done)
             batches = done
-        self._flow.stage("encode", partial(self._encode, writer, batches))
+        self._flow.stage("encode", partial(self._encode, unit, batches))
 
     def _decode(self, reader: Reader, free: Channel[Block], target: Channel[Batch]) -> None:
         batch = Batch()
@@ -189,22 +198,27 @@ class Pipeline:
                 batch.read, batch.frames = batch.frames, outputs
             target.put(batch)
 
-    def _encode(self, writer: Writer, source: Channel[Batch]) -> None:
+    def _encode(self, unit: UnitEncoder, source: Channel[Batch]) -> None:
+        converter = Converter(self._facts.colour)
         for batch in source:
             self._complete(batch)
             for packet in batch.packets:
-                writer.copy(packet)
+                unit.copy(packet)
             if batch.frames is not None:
-                self._write(writer, batch.stamps, batch.frames.block)
+                self._write(unit, converter, batch.stamps, batch.frames.block)
                 batch.frames.give_back()
-        writer.close()
+        unit.close()
 
-    def _write(self, writer: Writer, stamps: Sequence[Stamp], block: Block) -> None:
+    def _write(self, unit: UnitEncoder, converter: Converter, stamps: Sequence[Stamp], block: Block) -> None:
         size, result = self._plan.padded[-1], self._plan.result
         frames = block.array((len(stamps), size.height, size.width, 3))
         for frame, stamp in zip(frames, stamps, strict=True):
-            writer.write(frame[: result.height, : result.width], stamp)
-            self._on_frames(writer.frames)
+            picture = frame[: result.height, : result.width]
+            with writing():
+                yuv = converter.to_yuv(VideoFrame.from_numpy_buffer(picture, "rgb24"))
+            unit.encode(yuv, stamp)
+            self._last_duration = stamp.duration
+            self._on_frames(unit.frames)
 
     def _complete(self, batch: Batch) -> None:
         """Wait until the batch's frames are there."""
@@ -221,16 +235,16 @@ class Pipeline:
         """After an abort: requests under way still write into the blocks, so let them end before the memory goes."""
         wait(list(self._requests), timeout=SETTLE_SECONDS)
 
-    def _result(self, reader: Reader, writer: Writer) -> Result:
+    def _result(self, reader: Reader, written: Assembled) -> Result:
         return Result(
             frames_in=self._frames_in,
-            frames_out=writer.frames,
-            container=writer.container,
-            remarks=tuple(self._remarks(reader, writer)),
+            frames_out=written.frames,
+            container=written.container,
+            remarks=tuple(self._remarks(reader, written)),
             usage=tuple(self._flow.usage),
         )
 
-    def _remarks(self, reader: Reader, writer: Writer) -> Iterator[str]:
+    def _remarks(self, reader: Reader, written: Assembled) -> Iterator[str]:
         if reader.broken_off:
             yield "the file breaks off in the middle; the result ends there"
         found = self._frames_in + reader.hidden
@@ -240,9 +254,9 @@ class Pipeline:
             yield f"{reader.damaged} damaged packets of the video were skipped"
         if reader.timeline.repaired:
             yield f"{reader.timeline.repaired} frames had no usable time stamp and were given one"
-        for track in writer.dropped:
+        for track in written.dropped:
             yield f"a track was left out, no container could take it: {track}"
-        if writer.container != "mp4":
+        if written.container != "mp4":
             yield "the result is in Matroska (.mkv), because a track it keeps does not fit into MP4"
         if self._facts.deep or self._facts.colour.high_dynamic_range:
             yield "the picture was reduced to 8 bits a sample"

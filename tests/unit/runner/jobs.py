@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from coordinator.inference.interface import Block
-from coordinator.media.encode import EncoderSettings
+from coordinator.media.codecs import EncoderSettings
 from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import inspect
 from coordinator.pipeline import Pipeline, Result

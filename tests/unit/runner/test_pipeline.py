@@ -17,7 +17,7 @@ from jobs import BEST, enhance, pipeline, process, server_with
 from numpy.typing import NDArray
 
 from coordinator.flow import Aborted
-from coordinator.media.encode import EncoderSettings
+from coordinator.media.codecs import EncoderSettings
 from coordinator.media.probe import inspect
 from coordinator.plan import BLOCKS
 from framewire.errors import ErrorCode, MediaError, StepError, WorkerError
