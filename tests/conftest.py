@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # helpers beside this file: servers, clips, triton_server
 
+from recurrent_model import write_running_sum
 from servers import (
     NatsServer,
     PostgresServer,
@@ -64,8 +65,10 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def triton_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTriton]:
-    """One Triton with the built-in models; tests that kill it start one of their own."""
-    with start_triton(tmp_path_factory.mktemp("triton")) as server:
+    """One Triton with the built-in models and a recurrent one; tests that kill it start one of their own."""
+    folder = tmp_path_factory.mktemp("triton")
+    write_running_sum(folder / "models")
+    with start_triton(folder, more_models=[folder / "models"]) as server:
         yield server
 
 

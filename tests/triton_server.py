@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,13 +29,22 @@ class RunningTriton:
 
 
 @contextlib.contextmanager
-def start_triton(folder: Path, models: Path = BUILT_IN_MODELS, *, port: int | None = None) -> Iterator[RunningTriton]:
-    """Runs inside the block; afterwards no process and no shared-memory file of it is left."""
+def start_triton(
+    folder: Path,
+    models: Path = BUILT_IN_MODELS,
+    *,
+    more_models: Sequence[Path] = (),
+    load: Sequence[str] = ("*",),
+    port: int | None = None,
+) -> Iterator[RunningTriton]:
+    """Runs inside the block, with the models of `load` loaded; afterwards no process and no shared memory is left."""
     server = triton.find_tritonserver()
     port, key, prefix = port or free_port(), secrets.token_hex(16), f"framewire_test_{secrets.token_hex(4)}_"
     argv, env = triton.command(
         server,
         models=models,
+        more_models=more_models,
+        load=load,
         backends=triton.prepare_backends(server, folder / "backends"),
         port=port,
         key=key,

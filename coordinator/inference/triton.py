@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import mmap
+import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from coordinator.inference import regions
 from coordinator.inference.arena import BlockArena, MemoryBlock, stride_of
-from coordinator.inference.batch import Batch
+from coordinator.inference.batch import Batch, Carried
 from coordinator.inference.contracts import parse_contract
 from coordinator.inference.failures import from_rpc
 from coordinator.inference.interface import Block
@@ -38,7 +39,13 @@ _CHANNEL_OPTIONS = [
     ("grpc.enable_http_proxy", 0),
     ("grpc.initial_reconnect_backoff_ms", 200),  # a server that was restarted is found again soon
     ("grpc.max_reconnect_backoff_ms", 2000),
+    ("grpc.client_idle_timeout_ms", 2**31 - 1),  # a runner that has connected can make no second connection
 ]
+_ANSWERS = {
+    grpc.ChannelConnectivity.READY,
+    grpc.ChannelConnectivity.TRANSIENT_FAILURE,
+    grpc.ChannelConnectivity.SHUTDOWN,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +80,21 @@ class TritonServer:
         """The server at the address a runner was given."""
         return cls(TritonSettings(url=address.url, key=address.key, shared_memory=address.shared_memory))
 
+    def wait_until_connected(self, timeout: float) -> bool:
+        """Connect now; False when the server refuses, or does not answer within `timeout` seconds."""
+        answered = threading.Event()
+        states: list[grpc.ChannelConnectivity] = []
+
+        def look(state: grpc.ChannelConnectivity) -> None:
+            states.append(state)
+            if state in _ANSWERS:
+                answered.set()
+
+        self._channel.subscribe(look, try_to_connect=True)
+        answered.wait(timeout)
+        self._channel.unsubscribe(look)
+        return grpc.ChannelConnectivity.READY in states
+
     def models(self) -> list[ModelContract]:
         """Contracts of all models that are served now; those without one for frames are left out."""
         index = self._call(self._stub.RepositoryIndex, service_pb2.RepositoryIndexRequest(ready=True))
@@ -99,13 +121,22 @@ class TritonServer:
         return self._arena(memory, block_bytes, blocks, region="", release=lambda: None)
 
     def infer(
-        self, contract: ModelContract, inputs: Block, outputs: Block, *, frames: int, height: int, width: int
+        self,
+        contract: ModelContract,
+        inputs: Block,
+        outputs: Block,
+        *,
+        frames: int,
+        height: int,
+        width: int,
+        state: tuple[Block, Block] | None = None,
     ) -> Future[None]:
         """Run a batch. Its blocks are lent again only when the server is sure to have done with them.
 
         Raises ValueError when the batch does not fit the contract or its blocks.
         """
-        batch = Batch(contract, _own(inputs), _own(outputs), (frames, height, width))
+        carried = Carried(_own(state[0]), _own(state[1])) if state else None
+        batch = Batch(contract, _own(inputs), _own(outputs), (frames, height, width), carried)
         result: Future[None] = Future()
         result.set_running_or_notify_cancel()
         try:

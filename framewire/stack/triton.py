@@ -8,10 +8,10 @@ deploy/triton/backends, one folder a backend, and left out where the server has 
     backends = prepare_backends(server, data / "backends")
     argv, env = command(server, models=..., backends=backends, port=..., key=..., shm_prefix=..., path=...)
 
-Triton has no authentication. The command binds it to loopback, offers nothing but gRPC, never loads or
-unloads a model once it runs, and asks for `key` in the header TRITON_KEY_HEADER before it maps shared
-memory or lists its repository. Triton takes that key on its command line only, where every user
-of the machine can read it (`ps`): call `hide_key` as soon as the server is ready.
+Triton has no authentication. The command binds it to loopback, offers nothing but gRPC, and asks for `key` in
+the header TRITON_KEY_HEADER before it maps shared memory, lists its repository, loads a model or unloads one.
+Triton takes that key on its command line only, where every user of the machine can read it (`ps`): call
+`hide_key` as soon as the server is ready.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import os
 import shutil
 import sys
 import sysconfig
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,25 +85,29 @@ def command(
     server: TritonInstallation,
     *,
     models: Path,
+    more_models: Sequence[Path] = (),
     backends: Path,
     port: int,
     key: str,
     shm_prefix: str,
+    load: Sequence[str] = ("*",),
     path: str = os.defpath,
 ) -> tuple[list[str], dict[str, str]]:
     """What to execute, and the environment variables it needs besides the inherited ones.
 
-    It is ready when gRPC's standard health service on `port` says SERVING: it has tried to load every model. One
-    that does not load is in the log, and is not served. When a backend process dies, so does the server, to be
-    started anew.
+    It is ready when gRPC's standard health service on `port` says SERVING: it has tried to load the models `load`
+    names, `*` for all; none when it is empty. The others of the repositories, `models` and `more_models`, those
+    included that are put there while it runs, are loaded and unloaded by those who hold `key`. A model that does
+    not load is in the log, and is not served. When a backend process dies, so does the server, to be started anew.
     Files it makes in /dev/shm start with `shm_prefix`. `path` is the PATH it would inherit.
     """
     argv = [
         str(server.program),
-        f"--model-repository={models}",
+        *(f"--model-repository={folder}" for folder in (models, *more_models)),
         f"--backend-directory={backends}",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
-        "--model-control-mode=none",
+        "--model-control-mode=explicit",
+        *(f"--load-model={name}" for name in load),
         "--strict-readiness=false",  # ready once every model was tried, also when one does not load
         "--exit-on-error=false",  # a broken model must not take the others with it
         f"--grpc-address={HOST}",

@@ -47,6 +47,7 @@ DEFAULT_DENOISE_MODEL = "denoise"
 ITEM_BYTES: Final[Mapping[str, int]] = {"FP32": 4, "FP16": 2, "BF16": 2, "UINT8": 1, "INT8": 1, "INT32": 4, "INT64": 8}
 """Data types a state may have, and bytes of one value."""
 
+_ALIGNMENT = 64  # as vector units like it
 _EXTENT = re.compile(r"(?:(?P<number>\d+)|(?P<side>height|width)(?:(?P<sign>[*/])(?P<factor>\d+))?)")
 
 
@@ -101,9 +102,20 @@ class StateTensor:
         """Its shape for frames of this size. Raises ValueError when the size cannot be divided."""
         return tuple(extent.of(height, width) for extent in self.extents)
 
-    def bytes(self, height: int, width: int) -> int:
-        """Its size for frames of this size."""
-        return math.prod(self.shape(height, width)) * ITEM_BYTES[self.datatype]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatePlace:
+    """A state tensor in a block of memory."""
+
+    tensor: StateTensor
+    offset: int
+    """Bytes from the start of the block."""
+    shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return math.prod(self.shape) * ITEM_BYTES[self.tensor.datatype]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,9 +160,21 @@ class ModelContract:
         """Whether it is recurrent."""
         return bool(self.state)
 
+    def state_places(self, height: int, width: int) -> list[StatePlace]:
+        """Where each state tensor lies in one block of memory, for frames of this size.
+
+        Raises ValueError when the size cannot be divided.
+        """
+        places, offset = [], 0
+        for tensor in self.state:
+            places.append(StatePlace(tensor=tensor, offset=offset, shape=tensor.shape(height, width)))
+            offset += -(-places[-1].size // _ALIGNMENT) * _ALIGNMENT
+        return places
+
     def state_bytes(self, height: int, width: int) -> int:
-        """Bytes of its state for frames of this size. Raises ValueError when the size cannot be divided."""
-        return sum(tensor.bytes(height, width) for tensor in self.state)
+        """Bytes of a block for all of its state. Raises ValueError when the size cannot be divided."""
+        places = self.state_places(height, width)
+        return places[-1].offset + places[-1].size if places else 0
 
     def to_proto(self) -> ModelInfo:
         """The part of it that the catalogue shows."""

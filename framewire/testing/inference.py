@@ -1,5 +1,7 @@
 """An inference server without a server: nearest neighbour by numpy, and failures on demand.
 
+A model that remembers adds up all frames it has seen, modulo 256: `fake_recurrent_contract`.
+
 server = FakeInferenceServer(hold=True)          # requests wait until the test says so
 server.fail_next(Unavailable("gone"))            # the next one fails
 server.pending[1].finish()                       # the second comes back before the first
@@ -12,13 +14,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from framewire.errors import ErrorCode, StepError, Unavailable
-from framewire.steps.contract import DEFAULT_ENHANCE_MODEL, ModelContract
+from framewire.steps.contract import DEFAULT_ENHANCE_MODEL, ModelContract, StateTensor, parse_shape
 
 
 def fake_contract(name: str = DEFAULT_ENHANCE_MODEL, *, scale: int = 2, max_batch: int = 8) -> ModelContract:
@@ -34,6 +36,12 @@ def fake_contract(name: str = DEFAULT_ENHANCE_MODEL, *, scale: int = 2, max_batc
         license="Apache-2.0",
         description=f"Repeats every pixel {scale} times each way.",
     )
+
+
+def fake_recurrent_contract(name: str = "running_sum", *, scale: int = 1, max_batch: int = 8) -> ModelContract:
+    """The contract of a model whose frames are the sums of all frames so far, modulo 256, its pixels repeated."""
+    total = StateTensor(input="STATE_IN", output="STATE_OUT", datatype="FP32", extents=parse_shape("height,width,3"))
+    return replace(fake_contract(name, scale=scale, max_batch=max_batch), state=(total,))
 
 
 class FakeBlock:
@@ -98,14 +106,21 @@ class PendingRequest:
     contract: ModelContract
     inputs: NDArray[np.uint8]
     outputs: NDArray[np.uint8]
+    state: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+    """What a recurrent model remembers, and where to put what it shall remember."""
     result: Future[None] = field(default_factory=Future)
 
     def finish(self) -> None:
         """Compute the result; nothing when it has ended already."""
         if not self.result.done():
-            repeated = self.inputs.repeat(self.contract.scale, axis=1).repeat(self.contract.scale, axis=2)
-            self.outputs[...] = repeated
+            frames = self.inputs if self.state is None else self._sums(*self.state)
+            self.outputs[...] = frames.repeat(self.contract.scale, axis=1).repeat(self.contract.scale, axis=2)
             self.result.set_result(None)
+
+    def _sums(self, before: NDArray[np.float32], after: NDArray[np.float32]) -> NDArray[np.uint8]:
+        sums = (self.inputs.astype(np.float32).cumsum(axis=0) + before) % 256
+        after[...] = sums[-1]
+        return sums.astype(np.uint8)
 
     def fail(self, error: Exception) -> None:
         """End it with an error; nothing when it has ended already."""
@@ -158,13 +173,26 @@ class FakeInferenceServer:
         return arena
 
     def infer(
-        self, contract: ModelContract, inputs: FakeBlock, outputs: FakeBlock, *, frames: int, height: int, width: int
+        self,
+        contract: ModelContract,
+        inputs: FakeBlock,
+        outputs: FakeBlock,
+        *,
+        frames: int,
+        height: int,
+        width: int,
+        state: tuple[FakeBlock, FakeBlock] | None = None,
     ) -> Future[None]:
         """Repeat pixels: at once, or when the test says so."""
-        if not 1 <= frames <= contract.max_batch or height % contract.size_multiple or width % contract.size_multiple:
-            raise ValueError(f"{contract.name} does not take {frames} frames of {width}x{height}")
+        _check(contract, frames, height, width, remembers=state is not None)
         larger = (frames, height * contract.scale, width * contract.scale, 3)
-        request = PendingRequest(contract, inputs.array((frames, height, width, 3)), outputs.array(larger))
+        before, after = (_floats(block, (height, width, 3)) for block in state) if state else (None, None)
+        request = PendingRequest(
+            contract,
+            inputs.array((frames, height, width, 3)),
+            outputs.array(larger),
+            None if before is None or after is None else (before, after),
+        )
         self.requests += 1
         self.pending.append(request)
         request.result.add_done_callback(lambda _done: self.pending.remove(request))
@@ -193,6 +221,19 @@ class FakeInferenceServer:
     def _answer(self) -> None:
         if self.closed or not self.reachable:
             raise _gone()
+
+
+def _check(contract: ModelContract, frames: int, height: int, width: int, *, remembers: bool) -> None:
+    if not 1 <= frames <= contract.max_batch or height % contract.size_multiple or width % contract.size_multiple:
+        raise ValueError(f"{contract.name} does not take {frames} frames of {width}x{height}")
+    if 0 < contract.max_pixels < height * width:
+        raise ValueError(f"{contract.name} takes {contract.max_pixels} pixels at most")
+    if contract.remembers != remembers:
+        raise ValueError(f"{contract.name} remembers, give it state" if contract.remembers else "no state")
+
+
+def _floats(block: FakeBlock, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    return block.array((math.prod(shape) * 4,)).view(np.float32).reshape(shape)
 
 
 def _gone() -> Unavailable:

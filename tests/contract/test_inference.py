@@ -6,16 +6,18 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import wait
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from recurrent_model import RUNNING_SUM
 from triton_server import RunningTriton
 
 from coordinator.inference.interface import Arena, Block, InferenceServer
 from coordinator.inference.triton import TritonServer, TritonSettings
 from framewire.errors import ErrorCode, StepError, Unavailable
 from framewire.steps.contract import DEFAULT_ENHANCE_MODEL, ModelContract
-from framewire.testing.inference import FakeInferenceServer
+from framewire.testing.inference import FakeInferenceServer, fake_contract, fake_recurrent_contract
 
 WITHIN = 30.0
 HEIGHT, WIDTH = 17, 23  # odd on purpose
@@ -39,7 +41,7 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
 
 def _connect(request: pytest.FixtureRequest) -> InferenceServer:
     if request.param == "fake":
-        return FakeInferenceServer()
+        return FakeInferenceServer([fake_contract(), fake_recurrent_contract(RUNNING_SUM)])
     running: RunningTriton = request.getfixturevalue("triton_server")
     return TritonServer(TritonSettings(url=running.url, key=running.key, shared_memory="shared" in request.param))
 
@@ -196,3 +198,56 @@ def test_connections_do_not_see_each_others_blocks(connect: Connect, contract: M
         flat(inputs, [level])
         server.infer(contract, inputs, outputs, frames=1, height=HEIGHT, width=WIDTH).result(WITHIN)
         assert levels_of(outputs, 1) == [{level}]
+
+
+@pytest.fixture
+def recurrent(server: InferenceServer) -> ModelContract:
+    return server.contract(RUNNING_SUM)
+
+
+@pytest.fixture
+def states(server: InferenceServer, recurrent: ModelContract) -> Iterator[list[Block]]:
+    """Two blocks for a state, of which the first is the start of a film."""
+    arena = server.open_arena(block_bytes=recurrent.state_bytes(HEIGHT, WIDTH), blocks=2)
+    blocks: list[Block] = [arena.acquire(timeout=1), arena.acquire(timeout=1)]
+    blocks[0].array((recurrent.state_bytes(HEIGHT, WIDTH),))[...] = 0
+    yield blocks
+    arena.close()
+
+
+def first_pixels(block: Block, frames: int) -> list[int]:
+    return [int(frame[0, 0, 0]) for frame in block.array((frames, HEIGHT, WIDTH, 3))]
+
+
+def test_what_a_model_remembers_goes_into_one_block_and_comes_from_another(
+    server: InferenceServer, recurrent: ModelContract, arena: Arena, states: list[Block]
+) -> None:
+    inputs, outputs = arena.acquire(timeout=1), arena.acquire(timeout=1)
+    before, after = states
+    for levels, expected in ([100, 100], [100, 200]), ([100, 1], [44, 45]):
+        flat(inputs, levels)
+        server.infer(recurrent, inputs, outputs, frames=2, height=HEIGHT, width=WIDTH, state=(before, after)).result(
+            WITHIN
+        )
+        assert first_pixels(outputs, 2) == expected
+        before, after = after, before
+    assert recurrent.remembers
+    assert set(before.array((FRAME * 4,)).view(np.float32).tolist()) == {45.0}
+
+
+def test_a_model_that_remembers_takes_a_state_and_no_other_does(
+    server: InferenceServer, contract: ModelContract, recurrent: ModelContract, arena: Arena, states: list[Block]
+) -> None:
+    inputs, outputs = arena.acquire(timeout=1), arena.acquire(timeout=1)
+    with pytest.raises(ValueError, match="give it state"):
+        server.infer(recurrent, inputs, outputs, frames=1, height=HEIGHT, width=WIDTH)
+    with pytest.raises(ValueError, match="no state"):
+        server.infer(contract, inputs, outputs, frames=1, height=HEIGHT, width=WIDTH, state=(states[0], states[1]))
+
+
+def test_a_picture_larger_than_the_model_takes_is_refused(
+    server: InferenceServer, contract: ModelContract, arena: Arena
+) -> None:
+    small = replace(contract, max_pixels=HEIGHT * WIDTH - 1)
+    with pytest.raises(ValueError, match="pixels"):
+        server.infer(small, arena.acquire(timeout=1), arena.acquire(timeout=1), frames=1, height=HEIGHT, width=WIDTH)

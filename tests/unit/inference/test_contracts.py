@@ -78,8 +78,20 @@ def test_what_was_measured_and_how_to_tile_is_in_the_contract() -> None:
     assert (contract.memory_bytes, contract.bytes_per_pixel) == (1_000_000, 400)
 
 
+PLAIN = """
+name: "plain"
+max_batch_size: 8
+input [ { name: "IN" data_type: TYPE_UINT8 dims: [ -1, -1, 3 ] } ]
+output [ { name: "OUT" data_type: TYPE_UINT8 dims: [ -1, -1, 3 ] } ]
+parameters { key: "scale" value: { string_value: "1" } }
+parameters { key: "size_multiple" value: { string_value: "1" } }
+parameters { key: "license" value: { string_value: "MIT" } }
+parameters { key: "description" value: { string_value: "Plain." } }
+"""
+
+
 def test_what_need_not_be_said_is_neutral() -> None:
-    contract = parse_contract(parse(COMPLETE), "1")
+    contract = parse_contract(parse(PLAIN), "1")
     assert (contract.overlap, contract.max_pixels, contract.state) == (0, 0, ())
     assert not contract.remembers
 
