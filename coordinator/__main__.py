@@ -19,7 +19,7 @@ from coordinator.worker import Worker
 from framewire.bus.nats import NatsBus, NatsSettings
 from framewire.environment import Environment
 from framewire.errors import FramewireError, LocalError
-from framewire.lifecycle import READY_FD, notify_ready, show_life, stop_event
+from framewire.lifecycle import READY_FD, first_of, notify_ready, show_life, stop_event
 from framewire.logs import configure
 from framewire.storage.s3 import S3ObjectStore, S3Settings
 from framewire.v1.step_pb2 import Lane
@@ -139,7 +139,7 @@ async def _serve(settings: Settings, variables: Mapping[str, str]) -> int:
     try:
         await worker.start()
         _announce_ready(settings.worker, variables)
-        await _either(stop, worker.broken)
+        await first_of(stop, worker.broken, bus.lost)
     finally:
         _leave_at_once_when_told_again()
         _leave_in_any_case()
@@ -147,22 +147,13 @@ async def _serve(settings: Settings, variables: Mapping[str, str]) -> int:
         triton.close()
         await store.close()
         await bus.close()
-    return EXIT_FAILED if worker.broken.is_set() else 0
+    return EXIT_FAILED if worker.broken.is_set() or bus.lost.is_set() else 0
 
 
 def _announce_ready(settings: WorkerSettings, variables: Mapping[str, str]) -> None:
     lanes = [Lane.Name(lane).removeprefix("LANE_").lower() for lane in settings.lanes]
     log.info("worker %s takes %s jobs, %d at once", settings.name, " and ".join(lanes), settings.slots)
     notify_ready(variables, worker=settings.name, lanes=lanes, slots=settings.slots)
-
-
-async def _either(*events: asyncio.Event) -> None:
-    waiting = [asyncio.create_task(event.wait()) for event in events]
-    try:
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in waiting:
-            task.cancel()
 
 
 def _leave_at_once_when_told_again() -> None:

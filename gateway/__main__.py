@@ -16,8 +16,8 @@ from framewire import logs
 from framewire.bus.nats import NatsBus, NatsSettings
 from framewire.db.database import Database
 from framewire.environment import Environment
-from framewire.errors import ErrorCode, FramewireError
-from framewire.lifecycle import notify_ready, show_life, stop_event
+from framewire.errors import ErrorCode, FramewireError, Unavailable
+from framewire.lifecycle import first_of, notify_ready, show_life, stop_event
 from framewire.storage.s3 import S3ObjectStore
 from gateway.addresses import Address
 from gateway.app import Gateway
@@ -54,17 +54,19 @@ async def _run(variables: Mapping[str, str]) -> None:
         "gateway", style=env.text("FRAMEWIRE_LOG_STYLE", "text"), level=env.text("FRAMEWIRE_LOG_LEVEL", "INFO")
     )
     async with contextlib.AsyncExitStack() as stack:
-        gateway = await _open(settings, stack)
+        gateway, bus = await _open(settings, stack)
         await gateway.start()
         stack.push_async_callback(_bounded_stop, gateway)
         addresses = _addresses(settings, gateway)
         log.info("serving gRPC on %s and REST on %s", addresses["grpc"], addresses["rest"])
         notify_ready(variables, **addresses)
-        await stop.wait()
+        await first_of(stop, bus.lost)
         log.info("stopping")
+        if bus.lost.is_set():
+            raise Unavailable("NATS refuses this gateway; look at its credentials", code=ErrorCode.BUS_UNAVAILABLE)
 
 
-async def _open(settings: GatewaySettings, stack: contextlib.AsyncExitStack) -> Gateway:
+async def _open(settings: GatewaySettings, stack: contextlib.AsyncExitStack) -> tuple[Gateway, NatsBus]:
     database = Database.open(settings.database_url)
     stack.push_async_callback(database.close)
     bus = await NatsBus.connect(NatsSettings(url=settings.nats_url, name="gateway"))
@@ -72,7 +74,7 @@ async def _open(settings: GatewaySettings, stack: contextlib.AsyncExitStack) -> 
     store = S3ObjectStore(settings.store)
     stack.push_async_callback(store.close)
     await store.ensure_bucket()
-    return Gateway(database=database, bus=bus, store=store, grpc=settings.grpc, rest=settings.rest)
+    return Gateway(database=database, bus=bus, store=store, grpc=settings.grpc, rest=settings.rest), bus
 
 
 async def _bounded_stop(gateway: Gateway) -> None:

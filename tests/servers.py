@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +86,10 @@ class NatsServer:
     folder: Path
     port: int
     _running: contextlib.ExitStack
+    options: Sequence[str] = ()
+    """More of its command line, from the next `start` on."""
+    within: Callable[[list[str]], list[str]] = list
+    """From its command line to the one that runs it somewhere else."""
 
     @property
     def url(self) -> str:
@@ -94,8 +98,16 @@ class NatsServer:
     def start(self) -> None:
         argv = [program("nats-server"), "-js", "-sd", str(self.folder), "-a", "127.0.0.1", "-p", str(self.port)]
         self._process = self._running.enter_context(
-            running(argv, ready=lambda: listens(self.port), log=self.folder / "nats.log")
+            running(
+                self.within([*argv, *self.options]),
+                ready=lambda: listens(self.port),
+                log=self.folder.parent / f"nats-{self.port}.log",
+            )
         )
+
+    def reload(self) -> None:
+        """Read its configuration file again."""
+        self._process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
         self._process.kill()
@@ -103,9 +115,11 @@ class NatsServer:
 
 
 @contextlib.contextmanager
-def start_nats(folder: Path) -> Iterator[NatsServer]:
+def start_nats(
+    folder: Path, *, options: Sequence[str] = (), within: Callable[[list[str]], list[str]] = list
+) -> Iterator[NatsServer]:
     with contextlib.ExitStack() as stack:
-        server = NatsServer(folder, free_port(), stack)
+        server = NatsServer(folder, free_port(), stack, options, within)
         server.start()
         yield server
 

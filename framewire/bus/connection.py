@@ -37,9 +37,12 @@ class Connection:
         self.client = client
         self.js = client.jetstream(timeout=TIMEOUT)
         self.reconnected = asyncio.Event()
+        self.lost = asyncio.Event()
+        """Set when the client library has given up for good, as it does when its credentials are taken away."""
         self._restore = restore
         self._restoring: asyncio.Task[None] | None = None
         self._lost = False
+        self._closing = self._refused = False
 
     async def on_disconnect(self) -> None:
         """Say so once, unless it was meant or nothing was connected yet."""
@@ -51,10 +54,35 @@ class Connection:
         """Wake everybody who waits for `reconnected`; those who come later wait for the next time."""
         if self._lost:
             log.warning("NATS connection found again")
+        self._refused = False
         await self.stop_restoring()
         self._restoring = asyncio.create_task(self._restore_until_done(), name="restore streams")
         self.reconnected.set()
         self.reconnected = asyncio.Event()
+
+    async def on_error(self, error: Exception) -> None:
+        """Note it; called for every try to connect. What matters is raised where it happens, but for a refusal."""
+        if isinstance(error, nats.errors.AuthorizationError) or "authorization" in str(error).lower():
+            if not self._refused:
+                log.warning("NATS refuses who this process says it is; asking again")
+            self._refused = True
+        log.debug("NATS: %s", error or type(error).__name__)
+
+    async def on_closed(self) -> None:
+        """Say that nothing will come over this connection any more, unless it was closed on purpose."""
+        if not self._closing:
+            log.error("NATS refuses this process for good: %s", self.client.last_error or "no reason given")
+            self.lost.set()
+
+    async def close(self) -> None:
+        """Flush and disconnect, within a bound. Idempotent."""
+        self._closing = True
+        await self.stop_restoring()
+        if self.client.is_closed:
+            return
+        with contextlib.suppress(nats.errors.Error, TimeoutError):
+            await self.client.flush(timeout=int(TIMEOUT))
+        await self.client.close()
 
     async def stop_restoring(self) -> None:
         """Idempotent."""

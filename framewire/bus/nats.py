@@ -13,7 +13,7 @@ import nats.errors
 from nats.aio.client import Client
 
 from framewire.bus.boards import NatsCancellations, NatsControls, NatsWorkers
-from framewire.bus.connection import TIMEOUT, Connection, unavailable_as_typed
+from framewire.bus.connection import Connection, unavailable_as_typed
 from framewire.bus.dead import NatsDeadLetters
 from framewire.bus.events import NatsEventLog
 from framewire.bus.jobs import NatsJobQueue
@@ -65,20 +65,26 @@ class NatsBus:
                     reconnect_time_wait=0.25,  # type: ignore[arg-type]  # declared int, used as seconds
                     ping_interval=5,
                     max_outstanding_pings=2,
-                    error_cb=_log_error,
+                    error_cb=connection.on_error,
                     disconnected_cb=connection.on_disconnect,
                     reconnected_cb=connection.on_reconnect,
+                    closed_cb=connection.on_closed,
                 )
                 with unavailable_as_typed():
                     await ensure_streams(client, settings.streams)
         except BaseException as error:
             with contextlib.suppress(Exception):
-                await client.close()
+                await connection.close()
             if isinstance(error, TimeoutError | OSError | nats.errors.Error):
                 where = without_credentials(settings.url)
                 raise Unavailable(f"no NATS server answers at {where}", code=ErrorCode.BUS_UNAVAILABLE) from error
             raise
         return cls(connection, ageing=settings.ageing)
+
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set when no server will ever answer this bus again: its process can only end and be started anew."""
+        return self._connection.lost
 
     async def ping(self) -> None:
         """Raise Unavailable unless JetStream answers."""
@@ -88,19 +94,9 @@ class NatsBus:
     async def close(self) -> None:
         """Flush and disconnect, within a bound. Idempotent."""
         await self.jobs.close()
-        await self._connection.stop_restoring()
-        if self._connection.client.is_closed:
-            return
-        with contextlib.suppress(nats.errors.Error, TimeoutError):
-            await self._connection.client.flush(timeout=int(TIMEOUT))
-        await self._connection.client.close()
+        await self._connection.close()
 
 
 def without_credentials(url: str) -> str:
     """A URL, or several separated by commas, fit for logs and messages."""
     return re.sub(r"//[^@/,]*@", "//", url)
-
-
-async def _log_error(error: Exception) -> None:
-    # called for every try to connect; what matters is raised where it happens
-    log.debug("NATS: %s", error or type(error).__name__)

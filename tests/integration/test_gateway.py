@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
-import os
 import secrets
 import signal
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +14,7 @@ import aiohttp
 import grpc
 import pytest
 import sqlalchemy as sa
+from gateway_program import BOUND, Program
 from servers import NatsServer, PostgresServer, S3Server
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -59,40 +57,6 @@ from framewire.v1.step_pb2 import LANE_GPU, Enhance, Step
 from framewire.work.v1.work_pb2 import JobOrder
 
 CLIP = secrets.token_bytes(3 << 20)  # the gateway never looks inside: any bytes will do
-BOUND = 20.0
-
-
-class Program:
-    """`python -m gateway` with these settings; may be killed and started again."""
-
-    def __init__(self, env: dict[str, str], log: Path) -> None:
-        self._env = env
-        self._log = log
-        self.process: asyncio.subprocess.Process | None = None
-        self.grpc = self.rest = ""
-
-    async def start(self) -> None:
-        reading, writing = os.pipe()
-        with self._log.open("ab") as log:
-            self.process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "gateway",
-                env={**os.environ, **self._env, "FRAMEWIRE_READY_FD": str(writing)},
-                pass_fds=(writing,), stderr=log,
-            )  # fmt: skip
-        os.close(writing)
-        with os.fdopen(reading) as pipe:
-            async with asyncio.timeout(BOUND):
-                line = await asyncio.to_thread(pipe.readline)
-        assert line, self._log.read_text()
-        facts = json.loads(line)
-        self.grpc, self.rest = facts["grpc"], facts["rest"]
-
-    async def end(self, number: signal.Signals) -> int:
-        assert self.process is not None
-        if self.process.returncode is None:
-            self.process.send_signal(number)
-        async with asyncio.timeout(BOUND):
-            return await self.process.wait()
 
 
 @dataclass

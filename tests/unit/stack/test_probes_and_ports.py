@@ -51,13 +51,13 @@ def test_a_preferred_port_that_is_taken_is_replaced() -> None:
 @pytest.mark.parametrize(
     ("says", "ready"),
     [
-        (b'INFO {"jetstream":true}\r\n', True),
-        (b'INFO {"version":"2"}\r\n', False),
-        (b"INFO {\r\n", False),
+        (b"HTTP/1.0 200 OK\r\n\r\n", True),
+        (b"HTTP/1.0 503 Service Unavailable\r\n\r\n", False),
+        (b"200 200 OK\r\n", False),
         (b"", False),
     ],
 )
-async def test_nats_is_ready_when_its_greeting_says_jetstream(says: bytes, ready: bool) -> None:
+async def test_nats_is_ready_when_its_health_check_says_so(says: bytes, ready: bool) -> None:
     async with server(says) as port:
         assert await NatsProbe(port=port).ready() is ready
 

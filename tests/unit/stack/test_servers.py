@@ -13,7 +13,7 @@ from framewire.stack.servers import Ports, server_specs
 from framewire.stack.settings import StackSettings
 from framewire.stack.spec import ChildSpec
 
-PORTS = Ports(grpc=10_001, rest=10_002, nats=10_003, s3=10_004, triton=10_005)
+PORTS = Ports(grpc=10_001, rest=10_002, nats=10_003, nats_monitor=10_006, s3=10_004, triton=10_005)
 
 
 @pytest.fixture

@@ -1,0 +1,56 @@
+"""A small disk that can be full: a tmpfs in a mount namespace of its own, so that nobody has to be root."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from servers import stop, wait_until
+
+
+@dataclass(frozen=True)
+class SmallDisk:
+    """The folder as programs started by `inside` see it."""
+
+    folder: Path
+    _holder: int
+
+    def inside(self, argv: Sequence[str]) -> list[str]:
+        """The command line that runs a program where the disk is mounted."""
+        enter = ["nsenter", "-t", str(self._holder), "-U", "-m", "--preserve-credentials"]
+        return [*enter, *argv]
+
+    def fill(self) -> None:
+        """Leave not one byte."""
+        subprocess.run(
+            self.inside(["dd", "if=/dev/zero", f"of={self.folder / 'ballast'}", "bs=4k"]),
+            capture_output=True,
+            timeout=20,
+            check=False,  # it ends when nothing fits any more
+        )
+
+    def free(self) -> None:
+        """Take away what `fill` has written."""
+        subprocess.run(self.inside(["rm", str(self.folder / "ballast")]), timeout=20, check=True)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, *, megabytes: int) -> Iterator[SmallDisk | None]:
+    """A disk of this size over `folder`; None where the system allows no such thing."""
+    if not shutil.which("unshare") or not shutil.which("nsenter"):
+        yield None
+        return
+    ready = folder.parent / f"{folder.name}.ready"
+    script = f"mount -t tmpfs -o size={megabytes}m tmpfs '{folder}' && touch '{ready}' && exec sleep infinity"
+    holder = subprocess.Popen(
+        ["unshare", "-Urm", "sh", "-c", script], stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        wait_until(lambda: ready.exists() or holder.poll() is not None, "the small disk")
+        yield SmallDisk(folder, holder.pid) if ready.exists() else None
+    finally:
+        stop(holder)
