@@ -13,6 +13,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from coordinator.media.depth import DEEP_FORMAT, Detail
+from coordinator.media.siting import LEFT, Siting, chroma_place
+
 # FFmpeg's AVColorSpace numbers (libavutil/pixfmt.h), which PyAV passes through as plain integers
 _RGB, _BT709, _UNSPECIFIED, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020_NCL = 0, 1, 2, 4, 5, 6, 7, 9
 _MATRIX = {
@@ -28,8 +31,8 @@ _FULL = int(ColorRange.JPEG)
 _LIMITED = int(ColorRange.MPEG)
 _HD_LINES = 720  # players take untagged pictures of this height and more for BT.709, smaller ones for BT.601
 
-_TO_RGB = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-_TO_YUV = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+_TO_YUV = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT  # the same on every processor
+_TO_RGB = _TO_YUV | Interpolation.FULL_CHR_H_INT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +47,12 @@ class Colour:
     """AVColorPrimaries, as found."""
     transfer: int
     """AVColorTransferCharacteristic, as found."""
+    place: str = LEFT
+    """Where chroma lies, as libavfilter's `setparams` names it."""
 
     @classmethod
-    def of(cls, frame: VideoFrame) -> Colour:
-        """The frame's description, with what it does not say filled in as players do."""
+    def of(cls, frame: VideoFrame, codec: str = "") -> Colour:
+        """The frame's description, with what it does not say filled in as players do. `codec`: FFmpeg's name."""
         tag = int(frame.colorspace)
         if tag not in _MATRIX:
             tag = _BT709 if frame.height >= _HD_LINES or frame.format.is_rgb else _SMPTE170M
@@ -57,6 +62,7 @@ class Colour:
             range=_FULL if full and not frame.format.is_rgb else _LIMITED,
             primaries=int(frame.color_primaries),
             transfer=int(frame.color_trc),
+            place=LEFT if frame.format.is_rgb else chroma_place(frame, codec),
         )
 
     @property
@@ -76,13 +82,16 @@ class Converter:
     def __init__(self, colour: Colour, *, threads: int = 1) -> None:
         self._colour = colour
         self._threads = threads
+        self._source, self._result = Siting(colour.place), Siting(colour.place)
         self._scaler = VideoReformatter()
+        self._back = VideoReformatter()  # one for each direction: a change of direction makes it set up its tables anew
+        self._deep = VideoReformatter()
 
     def to_rgb(self, frame: VideoFrame, width: int, height: int) -> VideoFrame:
         """`frame` as packed 8-bit RGB of the given size."""
         rgb = frame.format.is_rgb
         return self._scaler.reformat(
-            frame,
+            frame if rgb else self._source.set(frame),
             width=width,
             height=height,
             format="rgb24",
@@ -93,9 +102,11 @@ class Converter:
             threads=self._threads,
         )
 
-    def to_yuv(self, frame: VideoFrame) -> VideoFrame:
-        """`frame`, packed RGB, as 8-bit 4:2:0 YUV, tagged."""
-        if self._colour.range == _FULL:
+    def to_yuv(self, frame: VideoFrame, *, depth: int = 8) -> VideoFrame:
+        """`frame`, packed 8-bit RGB, as 4:2:0 YUV of 8 or 10 bits, tagged."""
+        if depth > 8:
+            yuv = self._converted(frame, DEEP_FORMAT)
+        elif self._colour.range == _FULL:
             # with full range swscale cuts the last bit off instead of rounding: half a level of colour at 8 bits
             yuv = _rounded(self._converted(frame, "yuv420p12le"))
         else:
@@ -106,9 +117,14 @@ class Converter:
         yuv.color_trc = self._colour.transfer
         return yuv
 
+    def detail(self, frame: VideoFrame, rgb: VideoFrame) -> Detail:
+        """What `rgb`, made of `frame` by `to_rgb` without a change of size, could not hold of its last bits."""
+        deep = frame if frame.format.name == DEEP_FORMAT else self._deep.reformat(frame, format=DEEP_FORMAT)
+        return Detail.between(deep, self._converted(rgb, DEEP_FORMAT))
+
     def _converted(self, frame: VideoFrame, pixel_format: str) -> VideoFrame:
-        return self._scaler.reformat(
-            frame,
+        return self._back.reformat(
+            self._result.set(frame),
             format=pixel_format,
             src_color_range=ColorRange.JPEG,
             dst_colorspace=self._colour.matrix,

@@ -17,6 +17,8 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from coordinator.media.colour import Converter
+from coordinator.media.deinterlace import Deinterlacer
+from coordinator.media.depth import Detail
 from coordinator.media.errors import reading
 from coordinator.media.limits import MediaLimits
 from coordinator.media.open import copied_tracks, main_video, open_input
@@ -47,10 +49,11 @@ class Picture:
     frame: VideoFrame
     _converter: Converter
 
-    def write_rgb(self, slot: NDArray[np.uint8], width: int, height: int) -> None:
+    def write_rgb(self, slot: NDArray[np.uint8], width: int, height: int) -> Detail | None:
         """Put the picture, as `width` x `height` RGB, into the top left of `slot` and repeat its edge over the rest.
 
-        `slot` is `[rows, columns, 3]` with at least that size. Raises MediaError.
+        `slot` is `[rows, columns, 3]` with at least that size. Returns what 8 bits could not hold of a deeper
+        picture of exactly this size, for `Converter.to_yuv`'s result; None for one of 8 bits. Raises MediaError.
         """
         with reading("convert a picture"):
             rgb = self._converter.to_rgb(self.frame, width, height)
@@ -61,6 +64,16 @@ class Picture:
             slot[:height, width:] = slot[:height, width - 1 : width]
         if slot.shape[0] > height:
             slot[height:] = slot[height - 1 : height]
+        return self._detail(rgb) if self._is_deep and (self.frame.width, self.frame.height) == (width, height) else None
+
+    @property
+    def _is_deep(self) -> bool:
+        form = self.frame.format
+        return not form.is_rgb and form.components[0].bits > 8
+
+    def _detail(self, rgb: VideoFrame) -> Detail:
+        with reading("convert a picture"):
+            return self._converter.detail(self.frame, rgb)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +92,10 @@ class Reader:
     A damaged packet is skipped and counted, as players do; a file that breaks off ends there.
     """
 
-    def __init__(self, path: Path, facts: VideoFacts, limits: MediaLimits, *, threads: int = 1) -> None:
+    def __init__(
+        self, path: Path, facts: VideoFacts, limits: MediaLimits, *, threads: int = 1, deinterlace: bool = True
+    ) -> None:
+        """`deinterlace`: make interlaced pictures progressive; without it they come as they are in the file."""
         self.damaged = 0
         """Packets that could not be decoded."""
         self.broken_off = False
@@ -88,6 +104,7 @@ class Reader:
         """Pictures that the file's edit list does not show; they are decoded and left out."""
         self.timeline = Timeline(facts.time_base, facts.rate)
         self._converter = Converter(facts.colour)
+        self._deinterlacer = Deinterlacer(facts.time_base) if deinterlace else None
         self._container = open_input(path, limits)
         self._video = main_video(self._container, limits)
         self._video.codec_context.thread_count = threads
@@ -119,14 +136,19 @@ class Reader:
                 yield CopiedPacket(packet.stream.index, packet)
                 continue
             self.hidden += packet.is_discard
-            for frame in self._decode(packet):
+            for frame in self._progressive(self._decode(packet)):
                 pictures += 1
                 yield Picture(self._stamp(frame), frame, self._converter)
-        for frame in self._decode(None):
+        for frame in self._last():
             pictures += 1
             yield Picture(self._stamp(frame), frame, self._converter)
         if pictures == 0:
             raise MediaError("no picture of the video track could be decoded; export the file again")
+
+    @property
+    def deinterlaced(self) -> int:
+        """Pictures that were interlaced and have been made progressive."""
+        return self._deinterlacer.interlaced if self._deinterlacer else 0
 
     def _packets(self) -> Iterator[Packet[Stream]]:
         """Packets with content; the container's end of file, wherever it is."""
@@ -152,6 +174,20 @@ class Reader:
                 log.debug("a damaged packet is skipped: %s", error)
                 self.damaged += 1
                 return []
+
+    def _progressive(self, frames: Sequence[VideoFrame]) -> Sequence[VideoFrame]:
+        if self._deinterlacer is None:
+            return frames
+        with reading("deinterlace the video"):
+            return [ready for frame in frames for ready in self._deinterlacer.add(frame)]
+
+    def _last(self) -> Iterator[VideoFrame]:
+        """What the decoder and the deinterlacer still hold at the end of the file."""
+        yield from self._progressive(self._decode(None))
+        if self._deinterlacer is not None:
+            with reading("deinterlace the video"):
+                rest = self._deinterlacer.flush()
+            yield from rest
 
     def _stamp(self, frame: VideoFrame) -> Stamp:
         return self.timeline.stamp(frame.pts if frame.pts is not None else frame.dts, frame.duration or 0)

@@ -18,6 +18,7 @@ from av.video.stream import VideoStream
 
 from coordinator.media.colour import Colour
 from coordinator.media.errors import reading
+from coordinator.media.hdr import ContentLight, MasteringDisplay, content_light, mastering_display, side_data
 from coordinator.media.limits import MediaLimits
 from coordinator.media.open import main_video, open_input
 from framewire.errors import MediaError
@@ -52,8 +53,19 @@ class VideoFacts:
     display_matrix: tuple[int, ...] | None
     """Nine numbers a player turns and flips the picture by; None when there are none."""
     colour: Colour
-    deep: bool
-    """More than 8 bits a sample."""
+    depth: int
+    """Bits a sample."""
+    interlaced: bool
+    """The first picture is; others may be, too, and are looked at one by one."""
+    mastering: MasteringDisplay | None
+    """The screen it was graded on, when it says so."""
+    light: ContentLight | None
+    """How bright it gets, when it says so."""
+
+    @property
+    def deep(self) -> bool:
+        """More than 8 bits a sample."""
+        return self.depth > 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +124,11 @@ def _video_facts(container: InputContainer, stream: VideoStream, frame: VideoFra
         first_pts=frame.pts or 0,
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
         display_matrix=_display_matrix(frame),
-        colour=Colour.of(frame),
-        deep=any(component.bits > 8 for component in frame.format.components),
+        colour=Colour.of(frame, stream.codec_context.codec.canonical_name),
+        depth=max(component.bits for component in frame.format.components),
+        interlaced=bool(frame.interlaced_frame),
+        mastering=mastering_display(frame),
+        light=content_light(frame),
     )
 
 
@@ -124,12 +139,10 @@ def _expected_frames(stream: VideoStream, rate: Fraction | None, duration: float
 
 
 def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
-    try:
-        data = frame.side_data.get(Type.DISPLAYMATRIX)  # type: ignore[call-overload]  # keys are Type; the stubs say str
-    except ValueError:  # PyAV cannot list side data when one is of a kind it does not know
-        return _QUARTER_TURNS.get(frame.rotation % 360)
-    raw = bytes(data) if data is not None else b""
-    return _MATRIX.unpack(raw[: _MATRIX.size]) if len(raw) >= _MATRIX.size else None
+    raw = side_data(frame, Type.DISPLAYMATRIX)
+    if len(raw) >= _MATRIX.size:
+        return _MATRIX.unpack(raw[: _MATRIX.size])
+    return _QUARTER_TURNS.get(frame.rotation % 360)  # what is left when the side data cannot be listed
 
 
 def rotation(matrix: tuple[int, ...] | None) -> int:
