@@ -14,23 +14,29 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NoReturn
 
 from coordinator.flow import Aborted
+from coordinator.inference import regions
 from coordinator.inference.interface import InferenceServer
 from coordinator.inference.triton import TritonServer
 from coordinator.job import Connect, Job
-from coordinator.sandbox import SandboxLimits, bound_files, enter
+from coordinator.sandbox import Access, Mode, SandboxLimits, begin, bound_files, enter, seal
 from framewire.environment import Environment
+from framewire.errors import FramewireError
 from framewire.logs import configure, log_context
-from framewire.work.v1.work_pb2 import InferenceAddress, RunnerOrder, RunnerReport
+from framewire.v1.job_pb2 import Error
+from framewire.work.v1.work_pb2 import InferenceAddress, RunnerFailed, RunnerOrder, RunnerReport
 
 STOPPED = 128 + signal.SIGTERM
 STOP_SECONDS = 5.0
 """How long a stopped job gets to give memory back before the process ends without."""
+CONNECT_SECONDS = 5.0
+"""How long a model server may take to accept the connection."""
 _MAX_ORDER = 1 << 20
 
 
@@ -59,25 +65,79 @@ def main(connect: Connect, variables: Mapping[str, str]) -> int:
         style=environment.text("FRAMEWIRE_LOG_STYLE", "text"),
         level=environment.text("FRAMEWIRE_LOG_LEVEL", "INFO"),
     )
-    signals = _signal_pipe()
+    mode = Mode(environment.text("FRAMEWIRE_SANDBOX", Mode.PREFER))
     limits = SandboxLimits()
-    enter(limits)
-    running: list[Job] = []
-    _thread("signals", lambda: _stop_on_signal(signals, running))
+    begin(limits)
+    _leave_on_signal()
     order = _read_order()
     if order is None:
         return 0
-    bound_files(limits, Path(order.input_path).stat().st_size if Path(order.input_path).exists() else 0)
-    job = Job(order, reports.send, connect)
-    running.append(job)
-    _thread("stdin", lambda: _stop_at_end_of_stdin(job))
     with log_context(job_id=order.job_id, attempt=order.attempt):
         try:
-            job.execute()
-        except (Aborted, BrokenPipeError):
-            job.discard()
-            return STOPPED
+            _confine(order, limits, mode)
+        except FramewireError as error:
+            reports.send(RunnerReport(failed=RunnerFailed(error=Error(code=error.code, message=error.message))))
+            return 0
+        return _execute(Job(order, reports.send, _sealing(connect, mode)))
+
+
+def _execute(job: Job) -> int:
+    signals = _signal_pipe()
+    _thread("signals", lambda: _stop_on_signal(signals, job))
+    _thread("stdin", lambda: _stop_at_end_of_stdin(job))
+    try:
+        job.execute()
+    except (Aborted, BrokenPipeError):
+        job.discard()
+        return STOPPED
     return 0
+
+
+def _confine(order: RunnerOrder, limits: SandboxLimits, mode: Mode) -> None:
+    """Enter the sandbox: while there is one thread, with everything looked up that cannot be looked up inside."""
+    regions.know_this_process()
+    order.inference.url = numeric(order.inference.url)
+    source = Path(order.input_path)
+    bound_files(limits, source.stat().st_size if source.exists() else 0)
+    enter(access_of(order), mode)
+
+
+def access_of(order: RunnerOrder) -> Access:
+    """What a job may reach: its files and its model server."""
+    resumed = [path for stored in order.resume for path in (stored.path, stored.record_path)]
+    folders = {Path(order.output_path).parent, *([Path(order.segments_path)] if order.segments_path else [])}
+    port = order.inference.url.rpartition(":")[2]
+    return Access(
+        read=(Path(order.input_path), *map(Path, resumed)),
+        write=tuple(folders),
+        ports=(int(port),) if port.isdecimal() else (),
+        shared_memory=order.inference.shared_memory,
+    )
+
+
+def numeric(url: str) -> str:
+    """`host:port` with the host's addresses, as gRPC takes them; as it is when the name is not known."""
+    host, _, port = url.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
+    except OSError:
+        return url
+    family = found[0][0]
+    names = [address[0] for kind, *_, address in found if kind == family]
+    if family == socket.AF_INET6:
+        return "ipv6:" + ",".join(f"[{name}]:{port}" for name in names)
+    return "ipv4:" + ",".join(f"{name}:{port}" for name in names)
+
+
+def _sealing(connect: Connect, mode: Mode) -> Connect:
+    """Connect, and close the network behind the connection."""
+
+    def connect_and_seal(address: InferenceAddress) -> InferenceServer:
+        server = connect(address)
+        seal(mode)
+        return server
+
+    return connect_and_seal
 
 
 def _take_stdout() -> int:
@@ -119,11 +179,15 @@ def _signal_pipe() -> int:
     return reading
 
 
-def _stop_on_signal(signals: int, running: list[Job]) -> None:
+def _leave_on_signal() -> None:
+    """While there is nothing to stop: end at once. No thread may be started before the sandbox is entered."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(STOPPED))
+
+
+def _stop_on_signal(signals: int, job: Job) -> None:
     os.read(signals, 1)
-    if not running:
-        os._exit(STOPPED)
-    _end(running[0])
+    _end(job)
 
 
 def _stop_at_end_of_stdin(job: Job) -> None:
@@ -145,8 +209,10 @@ def _thread(name: str, target: Callable[[], None]) -> None:
 
 
 def connect_triton(address: InferenceAddress) -> InferenceServer:
-    """The model server at this address."""
-    return TritonServer.connect(address)
+    """The model server at this address; connected, unless it is away."""
+    server = TritonServer.connect(address)
+    server.wait_until_connected(CONNECT_SECONDS)
+    return server
 
 
 if __name__ == "__main__":

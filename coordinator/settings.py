@@ -93,15 +93,18 @@ def inference_address(env: Environment) -> InferenceAddress:
     )
 
 
+SINGLE_THREADED: Final = {"OPENBLAS_NUM_THREADS": "1"}
+"""Keeps libraries from starting threads when they are imported: a sandbox binds only threads that are younger."""
 _RUNNER_VARIABLES = re.compile(
     r"PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|VIRTUAL_ENV|PYTHON\w+|LD_LIBRARY_PATH|OMP_\w+|CUDA_\w+|NVIDIA_\w+"
-    r"|FRAMEWIRE_LOG_\w+|FRAMEWIRE_STACK"  # by the latter a stack's guardian finds its processes
+    r"|FRAMEWIRE_LOG_\w+|FRAMEWIRE_SANDBOX|FRAMEWIRE_STACK"  # by the latter a stack's guardian finds its processes
 )
 
 
 def runner_environment(variables: Mapping[str, str]) -> dict[str, str]:
     """The part of this process's variables a runner may see. A list of what is allowed: a secret is never on it."""
-    return {name: value for name, value in variables.items() if _RUNNER_VARIABLES.fullmatch(name)}
+    allowed = {name: value for name, value in variables.items() if _RUNNER_VARIABLES.fullmatch(name)}
+    return {**allowed, **SINGLE_THREADED}
 
 
 def _name(text: str) -> str:

@@ -8,6 +8,7 @@ anything. `start` is when the process started: process ids are used again.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import mmap
 import os
@@ -38,8 +39,8 @@ class RegionName:
     @classmethod
     def new(cls) -> RegionName:
         """A name for a region of this process, unlike any other."""
-        pid = os.getpid()
-        return cls(host=_this_host(), pid=pid, start=_start_of(pid) or 0, random=secrets.token_hex(6))
+        host, pid, start = _maker(os.getpid())
+        return cls(host=host, pid=pid, start=start, random=secrets.token_hex(6))
 
     @classmethod
     def parse(cls, text: str) -> RegionName | None:
@@ -92,6 +93,16 @@ def dead_files() -> Iterator[RegionName]:
         name = RegionName.parse(path.name)
         if name and name.is_dead:
             yield name
+
+
+def know_this_process() -> None:
+    """Look up what names of regions are made of, for a process that will not be allowed to look later."""
+    _maker(os.getpid())
+
+
+@functools.cache
+def _maker(pid: int) -> tuple[str, int, int]:
+    return _this_host(), pid, _start_of(pid) or 0
 
 
 def _this_host() -> str:

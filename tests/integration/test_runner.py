@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,16 +13,24 @@ import pytest
 from clips import Clip, Sound, make_clip, read_clip
 from triton_server import RunningTriton
 
+from coordinator.sandbox import Mode, layers
+from coordinator.settings import runner_environment
 from framewire.v1.job_pb2 import OutputSettings
 from framewire.v1.step_pb2 import Enhance, Step
 from framewire.work.v1.work_pb2 import InferenceAddress, RunnerOrder, RunnerReport
+
+SANDBOX = Mode.REQUIRE if all(layer.here for layer in layers()) else Mode.PREFER
+"""Where the machine has every layer, real jobs have to run in all of them."""
 
 
 def execute(order: RunnerOrder) -> list[RunnerReport]:
     """Run one order in a runner of its own; its reports."""
     payload = order.SerializeToString()
     runner = subprocess.Popen(
-        [sys.executable, "-m", "coordinator.runner"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "coordinator.runner"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=runner_environment(os.environ) | {"FRAMEWIRE_SANDBOX": SANDBOX},
     )
     assert runner.stdin
     assert runner.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coordinator.__main__ import VARIABLES, main, read_settings
-from coordinator.settings import runner_environment
+from coordinator.settings import SINGLE_THREADED, runner_environment
 from framewire.errors import LocalError
 from framewire.v1.step_pb2 import LANE_CPU
 
@@ -81,7 +81,7 @@ def test_a_runner_is_told_nothing_that_opens_a_door() -> None:
         "AWS_SECRET_ACCESS_KEY": "x",
         "LC_ALL": "C",
     }
-    assert runner_environment(variables) == {"PATH": "/bin", "LC_ALL": "C"}
+    assert runner_environment(variables) == {"PATH": "/bin", "LC_ALL": "C", **SINGLE_THREADED}
 
 
 def test_secrets_are_not_shown_with_the_settings() -> None:
