@@ -61,6 +61,8 @@ class WorkerSettings:
     """Least seconds between two progress events of a stage; runners report every 0.5, not to the millisecond."""
     patience: float = 30.0
     """Seconds a bus or store call is repeated while the servers are away."""
+    segment_patience: float = 300.0
+    """Seconds the servers may be away until an attempt goes on without committing what it has done."""
     transfer_limit: float = 900.0
     """Seconds one file may take from or to the object store."""
     attempt_limit: float = 6 * 3600.0

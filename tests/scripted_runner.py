@@ -14,8 +14,8 @@ import threading
 from pathlib import Path
 
 from framewire.v1.asset_pb2 import MediaInfo, VideoInfo
-from framewire.v1.job_pb2 import Error, FidelityReport, LogLine, Progress
-from framewire.work.v1.work_pb2 import RunnerDone, RunnerFailed, RunnerOrder, RunnerReport
+from framewire.v1.job_pb2 import Error, FidelityReport, LogLine, Preview, Progress, Segment
+from framewire.work.v1.work_pb2 import RunnerDone, RunnerFailed, RunnerOrder, RunnerReport, StoredSegment
 
 MEDIA = MediaInfo(container="scripted", duration=1.0, video=VideoInfo(codec="none", width=4, height=2, frames=10))
 
@@ -93,19 +93,50 @@ def fail_for_now(order: RunnerOrder, code: str) -> None:
     fail(order, code, retryable=True)
 
 
+def segment(order: RunnerOrder, index: int, text: str = "") -> None:
+    """Close a segment of two seconds: 5 bytes of header and some text, and a record."""
+    path = Path(order.segments_path) / f"{index}.mp4"
+    path.write_text(f"head:{text or index}")
+    record = path.with_suffix(".record")
+    record.write_text(f"record {index} of attempt {order.attempt}")
+    closed = Segment(index=index, first_frame=index * 50, frames=50, start=index * 2.0, duration=2.0, header_bytes=5)
+    send(RunnerReport(segment=StoredSegment(segment=closed, path=str(path), record_path=str(record))))
+
+
+def segment_elsewhere(order: RunnerOrder, path: str) -> None:
+    """Call a file that is not its own a segment."""
+    send(RunnerReport(segment=StoredSegment(segment=Segment(), path=path, record_path=path)))
+
+
+def say_resume(order: RunnerOrder) -> None:
+    """What there is to go on behind: the segments' contents, and that of the last record."""
+    contents = [Path(stored.path).read_text().removeprefix("head:") for stored in order.resume]
+    records = [Path(stored.record_path).read_text() for stored in order.resume if stored.record_path]
+    say(order, f"resumes {contents} {records}")
+
+
+def preview(order: RunnerOrder, size: int = 3) -> None:
+    send(RunnerReport(preview=Preview(position=1.0, before=b"b" * size, after=b"a" * size)))
+
+
 def write(order: RunnerOrder, text: str) -> None:
     Path(order.output_path).write_text(text)
 
 
-def done(order: RunnerOrder) -> None:
-    send(RunnerReport(done=RunnerDone(fidelity=FidelityReport(frames_in=10, frames_out=10), media=MEDIA)))
+def done(order: RunnerOrder, thumbnail: str = "") -> None:
+    picture = Path(order.output_path).with_name("thumbnail.jpg")
+    if thumbnail:
+        picture.write_text(thumbnail)
+    fidelity = FidelityReport(frames_in=10, frames_out=10)
+    path = str(picture) if thumbnail else ""
+    send(RunnerReport(done=RunnerDone(fidelity=fidelity, media=MEDIA, thumbnail_path=path)))
 
 
 ACTIONS = {
     action.__name__: action
     for action in (
         probe, progress, say, say_environment, say_pid, gate, shrug_off_sigterm, die, leave, hang, fail, fail_for_now,
-        write, done,
+        segment, segment_elsewhere, say_resume, preview, write, done,
     )
 }  # fmt: skip
 

@@ -3,67 +3,106 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path, PurePath
+from typing import TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator.child import RunnerProcess
 from coordinator.disposition import Done
+from coordinator.worker.files import Files
 from coordinator.worker.journal import Journal
+from coordinator.worker.keys import AttemptKeys
 from coordinator.worker.overall import OverallProgress, Stage
+from coordinator.worker.previews import PreviewPace
+from coordinator.worker.resume import committed_before, fetch_committed
 from coordinator.worker.scratch import remove
+from coordinator.worker.segments import Commits
 from coordinator.worker.tools import Tools
 from coordinator.worker.transfer import FileFacts, file_facts
-from framewire.errors import ErrorCode, WorkerError
+from framewire.errors import ErrorCode, FramewireError, WorkerError
+from framewire.jobs.segments import Committed
 from framewire.v1.asset_pb2 import ASSET_STATE_READY, Asset, MediaInfo
 from framewire.v1.job_pb2 import Progress
-from framewire.work.v1.work_pb2 import JobOrder, RunnerDone, RunnerFailed, RunnerOrder, RunnerReport
+from framewire.work.v1.work_pb2 import (
+    JobOrder,
+    RunnerDone,
+    RunnerFailed,
+    RunnerOrder,
+    RunnerReport,
+    StoredSegment,
+)
+
+log = logging.getLogger(__name__)
+
+Linger: TypeAlias = Callable[[], float]
 
 
 class Attempt:
     """Runs in a folder of its own, which is gone afterwards; so is the runner."""
 
-    def __init__(self, order: JobOrder, journal: Journal, tools: Tools, *, result_key: str) -> None:
+    def __init__(self, order: JobOrder, journal: Journal, tools: Tools, keys: AttemptKeys, *, linger: Linger) -> None:
+        """`linger` is asked, when the attempt ends early, for how many seconds closed segments may still be stored."""
         self._order = order
         self._journal = journal
         self._tools = tools
-        self._result_key = result_key
+        self._keys = keys
+        self._linger = linger
         self._overall = OverallProgress(interval=tools.settings.progress_interval)
+        self._previews = PreviewPace()
 
     async def run(self) -> Done:
         """Raises FramewireError when it fails, EventConflict when the job's log has moved on."""
         folder = self._tools.scratch.job_folder(self._order.job_id)  # one mkdir: not worth a thread
         try:
-            inputs = await self._fetch(folder)
-            output = folder / f"output{_suffix(self._order.output_filename)}"
-            done = await self._process(inputs[0], output)
-            facts = await self._store(output, done.fidelity.frames_out)
+            return await self._run(folder)
         finally:
             await asyncio.to_thread(remove, folder)
-        return Done(output=self._asset(facts, done.media), fidelity=done.fidelity)
 
-    async def _fetch(self, folder: Path) -> list[Path]:
+    async def _run(self, folder: Path) -> Done:
+        files = Files.below(folder, suffix=_suffix(self._order.output_filename))
+        await self._fetch(files)
+        committed = await self._committed()
+        resume = await fetch_committed(self._order, committed, files.resume, self._tools)
+        commits = Commits(self._order, self._journal, self._tools, committed[: len(resume)])
+        try:
+            done = await self._process(files, resume, commits)
+            facts = await self._store(files.output, done.fidelity.frames_out)
+            thumbnail = await self._store_thumbnail(files, done.thumbnail_path)
+        except BaseException:
+            await commits.close(within=self._linger())
+            raise
+        await commits.close(within=0.0)  # the result takes their place
+        return Done(output=self._asset(facts, done.media, thumbnail=thumbnail), fidelity=done.fidelity)
+
+    async def _committed(self) -> Committed:
+        patience = self._tools.settings.patience
+        return await committed_before(self._journal, self._tools.bus.events, self._order, patience=patience)
+
+    async def _fetch(self, files: Files) -> None:
         await self._show("fetch", Progress())
-        paths = []
-        for index, file in enumerate(self._order.inputs):
-            paths.append(folder / f"input-{index}")
-            await self._tools.transfer.fetch(file, paths[-1])
-        return paths
+        await self._tools.transfer.fetch(self._order.inputs[0], files.input)
 
-    async def _process(self, source: Path, output: Path) -> RunnerDone:
+    async def _process(self, files: Files, resume: list[StoredSegment], commits: Commits) -> RunnerDone:
         async with self._tools.runners.lend() as runner:
-            await runner.send(self._runner_order(source, output))
-            return await self._follow(runner)
+            await runner.send(self._runner_order(files, resume))
+            return await self._follow(runner, files, commits)
 
-    async def _follow(self, runner: RunnerProcess) -> RunnerDone:
+    async def _follow(self, runner: RunnerProcess, files: Files, commits: Commits) -> RunnerDone:
         async with aclosing(runner.reports()) as reports:
             async for report in reports:
-                if report.WhichOneof("kind") == "done":
-                    await self._show_last()
-                    return report.done
-                await self._pass_on(report)
+                match report.WhichOneof("kind"):
+                    case "done":
+                        await self._show_last()
+                        return report.done
+                    case "segment":
+                        commits.add(files.checked(report.segment))
+                    case _:
+                        await self._pass_on(report)
         raise WorkerError("the runner ended without a result", code=ErrorCode.RUNNER_CRASHED, retryable=True)
 
     async def _pass_on(self, report: RunnerReport) -> None:
@@ -74,6 +113,9 @@ class Attempt:
                 await self._show("process", report.progress)
             case "log":
                 await self._journal.log(report.log)
+            case "preview":
+                if self._previews.offer(report.preview):
+                    self._journal.preview(report.preview)
             case "failed":
                 await self._show_last()
                 raise _error(report.failed)
@@ -81,10 +123,21 @@ class Attempt:
     async def _store(self, output: Path, frames: int) -> FileFacts:
         await self._show("store", Progress(frames_done=frames, frames_total=frames))
         facts = await asyncio.to_thread(file_facts, output)
-        await self._tools.transfer.store(self._result_key, output)
+        await self._tools.transfer.store(self._keys.result, output)
         await self._show("store", Progress(fraction=1.0, frames_done=frames, frames_total=frames))
         await self._show_last()
         return facts
+
+    async def _store_thumbnail(self, files: Files, path: str) -> bool:
+        """Whether there is one in the store. A result without its small picture is a result all the same."""
+        if not path:
+            return False
+        try:
+            await self._tools.transfer.store(self._keys.thumbnail, files.inside(path))
+        except FramewireError as error:
+            log.warning("no thumbnail: %s", error.message)
+            return False
+        return True
 
     async def _show(self, stage: Stage, progress: Progress) -> None:
         if shown := self._overall.offer(stage, progress):
@@ -94,18 +147,20 @@ class Attempt:
         if shown := self._overall.last():
             await self._journal.progress(shown)
 
-    def _runner_order(self, source: Path, output: Path) -> RunnerOrder:
+    def _runner_order(self, files: Files, resume: list[StoredSegment]) -> RunnerOrder:
         return RunnerOrder(
             job_id=self._order.job_id,
             attempt=self._journal.attempt,
             steps=self._order.steps,
             output=self._order.output,
-            input_path=str(source),
-            output_path=str(output),
+            input_path=str(files.input),
+            output_path=str(files.output),
+            segments_path=str(files.segments),
+            resume=resume,
             inference=self._tools.settings.inference,
         )
 
-    def _asset(self, facts: FileFacts, media: MediaInfo) -> Asset:
+    def _asset(self, facts: FileFacts, media: MediaInfo, *, thumbnail: bool) -> Asset:
         created = Timestamp()
         created.GetCurrentTime()
         return Asset(
@@ -118,6 +173,7 @@ class Attempt:
             source_job_id=self._order.job_id,
             media=media,
             create_time=created,
+            has_thumbnail=thumbnail,
         )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from typing import TypedDict, Unpack
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from coordinator.worker.patience import patiently
+from coordinator.worker.patience import CALL_LIMIT, patiently
 from framewire.bus.interface import EventConflict, EventLog
 from framewire.errors import Unavailable
 from framewire.jobs.states import ends_job
@@ -18,10 +19,23 @@ from framewire.v1.job_pb2 import (
     Event,
     InputProbed,
     LogLine,
+    Preview,
     Progress,
+    Segment,
     StatusChange,
 )
 from framewire.work.v1.work_pb2 import JobOrder
+
+
+class _Kind(TypedDict, total=False):
+    """What an event says: one of these."""
+
+    status: StatusChange
+    progress: Progress
+    input: InputProbed
+    log: LogLine
+    preview: Preview
+    segment: Segment
 
 
 class Journal:
@@ -45,8 +59,15 @@ class Journal:
         """The attempt that runs, or the one before as long as `begin` has not succeeded."""
         self.begun = False
         """Whether this worker's attempt is in the log."""
+        self.has_past = last is not None and bool(last.attempt or last.status.worker)
+        """Whether earlier attempts may have said something, interrupted ones included."""
         self.is_of_later_order = last is not None and _is_beyond(order, last)
         """Whether the log went on with another order of the job: it failed and was retried by hand."""
+
+    @property
+    def newest(self) -> int:
+        """Number of the newest entry this attempt knows."""
+        return self._after
 
     @classmethod
     async def open(cls, log: EventLog, order: JobOrder, *, worker: str, patience: float) -> Journal:
@@ -83,32 +104,30 @@ class Journal:
         except Unavailable:
             return
 
+    async def segment(self, segment: Segment, *, patience: float) -> None:
+        """Say that a segment is in the store. Between tries, while the bus is away, others have their turn."""
+        event = self._event(self.attempt, segment=segment)
+        await patiently(lambda: self._finish(self._append(event, 0.0)), patience=patience, limit=2 * CALL_LIMIT)
+
+    def preview(self, preview: Preview) -> None:
+        """Show a picture. Dropped when something else is being said: nothing waits for a picture."""
+        if not self._turn.locked():
+            appending = self._append(self._event(self.attempt, preview=preview), 0.0)
+            task = asyncio.ensure_future(appending)
+            self._pending.add(task)
+            task.add_done_callback(self._pending.discard)
+            task.add_done_callback(_retrieve)
+
     async def idle(self) -> None:
         """Wait until what a cancelled caller has left behind is written, or has failed."""
         if self._pending:
             await asyncio.wait(self._pending)
 
-    def _event(
-        self,
-        attempt: int,
-        *,
-        status: StatusChange | None = None,
-        progress: Progress | None = None,
-        input: InputProbed | None = None,  # noqa: A002 - the field's name on the wire
-        log: LogLine | None = None,
-    ) -> Event:
+    def _event(self, attempt: int, **kind: Unpack[_Kind]) -> Event:
         time = Timestamp()
         time.GetCurrentTime()
-        return Event(
-            job_id=self._order.job_id,
-            workspace_id=self._order.workspace_id,
-            time=time,
-            attempt=attempt,
-            status=status,
-            progress=progress,
-            input=input,
-            log=log,
-        )
+        job_id, workspace_id = self._order.job_id, self._order.workspace_id
+        return Event(job_id=job_id, workspace_id=workspace_id, time=time, attempt=attempt, **kind)
 
     async def _finish(self, appending: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(appending)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from typing import Final
 
 from coordinator.disposition import (
     Cancelled,
@@ -18,14 +19,18 @@ from coordinator.disposition import (
 )
 from coordinator.worker.attempt import Attempt
 from coordinator.worker.journal import Journal
+from coordinator.worker.keys import AttemptKeys
 from coordinator.worker.patience import patiently
 from coordinator.worker.tools import Tools
 from framewire.bus.interface import EventConflict
 from framewire.errors import ErrorCode, FramewireError, WorkerError
-from framewire.storage.keys import result_key
 from framewire.work.v1.work_pb2 import JobOrder
 
 log = logging.getLogger(__name__)
+
+LINGER_INTERRUPTED: Final = 2.0
+LINGER_FAILED: Final = 10.0
+"""Seconds within which segments closed by the end of an attempt are still committed."""
 
 
 class JobRun:
@@ -60,10 +65,9 @@ class JobRun:
         return self._disposition(self._work)
 
     @property
-    def result_key(self) -> str:
-        """Where this attempt stores its result."""
-        order, attempt = self.order, self.journal.attempt if self.journal else 0
-        return result_key(order.workspace_id, order.job_id, attempt, order.output_asset_id)
+    def keys(self) -> AttemptKeys:
+        """Where this attempt stores what it makes."""
+        return AttemptKeys.of(self.order, self.journal.attempt if self.journal else 0)
 
     async def _attempt(self) -> Disposition:
         bus, settings = self._tools.bus, self._tools.settings
@@ -80,7 +84,7 @@ class JobRun:
         return await self._within_limit(self.journal)
 
     async def _within_limit(self, journal: Journal) -> Done:
-        attempt = Attempt(self.order, journal, self._tools, result_key=self.result_key)
+        attempt = Attempt(self.order, journal, self._tools, self.keys, linger=self._linger)
         limit = asyncio.timeout(self._tools.settings.attempt_limit)
         try:
             async with limit:
@@ -90,6 +94,16 @@ class JobRun:
                 raise
             message = f"not finished within {self._tools.settings.attempt_limit:g} s"
             raise WorkerError(message, code=ErrorCode.DEADLINE_EXCEEDED) from None
+
+    def _linger(self) -> float:
+        """Seconds an attempt that ends early may take to commit what it has closed."""
+        match self._halted:
+            case Cancelled():
+                return 0.0
+            case Interrupted():
+                return LINGER_INTERRUPTED
+            case None:
+                return LINGER_FAILED
 
     def _disposition(self, work: asyncio.Task[Disposition]) -> Disposition:
         if work.cancelled():

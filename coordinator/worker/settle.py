@@ -77,8 +77,9 @@ class _Settlement:
 
     async def _done(self, done: Done) -> None:
         await self._say(StatusChange(state=JOB_STATE_SUCCEEDED, outputs=[done.output], fidelity=done.fidelity))
-        self._tools.transfer.keep(self._run.result_key)
+        self._tools.transfer.keep(self._run.keys.result, self._run.keys.thumbnail)
         await self._hold.ack()
+        await self._discard()
         log.info("succeeded")
 
     async def _retry(self, retry: RetryAfter) -> None:
@@ -137,7 +138,9 @@ class _Settlement:
         await bus.dead_letters.bury(order, f"{error.code}: {error.message}", history)
 
     async def _discard(self) -> bool:
-        return await self._tools.transfer.discard(self._run.result_key)
+        """Delete what this attempt has stored and the log does not name; whether it is certain that none is left."""
+        keys = self._run.keys
+        return await self._tools.transfer.discard(keys.result, keys.thumbnail, keys.segments)
 
     async def _say(self, status: StatusChange) -> None:
         """Write into the job's log, opening it for a job that was halted before that."""

@@ -46,36 +46,49 @@ class Transfer:
         await self._patiently(lambda: self._store.get_file(file.object_key, path))
         check(file, await asyncio.to_thread(file_facts, path))
 
-    async def store(self, key: str, path: Path) -> None:
-        """Store a result. When the caller is cancelled the upload goes on, as threads do: `discard` waits for it."""
+    async def get(self, key: str, path: Path) -> None:
+        """Write an object to `path` as it is. Raises NotFound (OBJECT_NOT_FOUND)."""
+        await self._patiently(lambda: self._store.get_file(key, path))
+
+    async def store(self, key: str, path: Path, *, patience: float | None = None) -> None:
+        """Store a file for as long as nobody calls `discard`; `patience` other than for everything else.
+
+        When the caller is cancelled the upload goes on, as threads do: `discard` waits for it.
+        """
         content_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         upload = asyncio.ensure_future(
-            self._patiently(lambda: self._store.put_file(key, path, content_type=content_type))
+            self._patiently(lambda: self._store.put_file(key, path, content_type=content_type), patience)
         )
         self._uploads[key] = upload
         await asyncio.shield(upload)
 
-    def keep(self, key: str) -> None:
-        """A result counts: nothing will discard it."""
-        self._uploads.pop(key, None)
+    def keep(self, *keys: str) -> None:
+        """What was stored there counts: nothing will discard it."""
+        for key in keys:
+            self._uploads.pop(key, None)
 
-    async def discard(self, key: str) -> bool:
-        """Delete a result that does not count, if one was begun. Returns whether it is certain that none is left."""
-        upload = self._uploads.pop(key, None)
-        if upload is None:
-            return True
-        ended = await _ended(upload)
+    async def discard(self, *prefixes: str) -> bool:
+        """Delete what was stored below these and does not count. Returns whether it is certain that none is left."""
+        begun = [key for key in self._uploads if key.startswith(prefixes)]
+        return all(await asyncio.gather(*map(self._discard, begun)))
+
+    async def delete(self, key: str) -> bool:
+        """Delete an object, within a bound; returns whether it is gone."""
         try:
             await patiently(lambda: self._store.delete(key), patience=DISCARD_LIMIT, code=ErrorCode.STORE_UNAVAILABLE)
         except Unavailable as error:
             log.warning("%s may be left in the store: %s", key, error.message)
             return False
-        return ended
+        return True
 
-    async def _patiently(self, call: Callable[[], Awaitable[None]]) -> None:
+    async def _discard(self, key: str) -> bool:
+        ended = await _ended(self._uploads.pop(key))
+        return await self.delete(key) and ended
+
+    async def _patiently(self, call: Callable[[], Awaitable[None]], patience: float | None = None) -> None:
         await patiently(
             call,
-            patience=self._patience,
+            patience=self._patience if patience is None else patience,
             limit=self._limit,
             code=ErrorCode.STORE_UNAVAILABLE,
         )
