@@ -19,6 +19,7 @@ from coordinator.worker import Worker
 from framewire.bus.nats import NatsBus, NatsSettings
 from framewire.environment import Environment
 from framewire.errors import FramewireError, LocalError
+from framewire.jobs.ranking import AGEING_SECONDS
 from framewire.lifecycle import READY_FD, first_of, notify_ready, show_life, stop_event
 from framewire.logs import configure
 from framewire.storage.s3 import S3ObjectStore, S3Settings
@@ -48,6 +49,7 @@ VARIABLES: Final = {
     "FRAMEWIRE_LANES": "kinds of jobs to take: gpu, cpu or both (gpu,cpu)",
     "FRAMEWIRE_PRIORITIES": "priorities to take, 0 is the highest (0,1,2,3)",
     "FRAMEWIRE_OVERFLOW_AFTER": "take a job only while more than this many wait in its lane (whenever a slot is free)",
+    "FRAMEWIRE_AGEING": "seconds of waiting that make up for one step of priority, the same for every worker (60)",
     "FRAMEWIRE_SLOTS": "jobs to run at once (3)",
     "FRAMEWIRE_SCRATCH": "folder for files of running jobs (framewire-scratch in the system's temporary folder)",
     "FRAMEWIRE_LOG_STYLE": "text or json (text)",
@@ -93,7 +95,9 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
         worker=worker,
         runner=RunnerSettings(environment=runner_environment(variables)),
         nats=NatsSettings(
-            url=env.text("FRAMEWIRE_NATS_URL", "nats://127.0.0.1:4222"), name=f"coordinator {worker.name}"
+            url=env.text("FRAMEWIRE_NATS_URL", "nats://127.0.0.1:4222"),
+            name=f"coordinator {worker.name}",
+            ageing=env.integer("FRAMEWIRE_AGEING", int(AGEING_SECONDS), least=1),
         ),
         store=S3Settings(
             endpoint=env.text("FRAMEWIRE_S3_ENDPOINT", ""),

@@ -18,7 +18,7 @@ from framewire.db.jobs import JobStore
 from framewire.db.repair import RepairStore
 from framewire.jobs.states import TERMINAL, ends_job
 from framewire.v1.asset_pb2 import Asset
-from framewire.v1.job_pb2 import JOB_STATE_QUEUED, Event, Job, StatusChange
+from framewire.v1.job_pb2 import JOB_STATE_CANCELLED, JOB_STATE_QUEUED, Event, Job, StatusChange
 from framewire.work.v1.work_pb2 import JobOrder
 from gateway.recorder import key_of_result
 from gateway.watch import outputs_of, snapshot
@@ -46,9 +46,12 @@ class Reconciler:
         self._events = bus.events
         self._queue = bus.jobs
         self._cancellations = bus.cancellations
+        self._workers = bus.workers
         self._rounds = 0
         self._behind: dict[str, int] = {}
         """Jobs whose row was behind the log at the last look, and how far the row was."""
+        self._stopping: dict[str, int] = {}
+        """Jobs that were to stop at the last look, and how far their log was."""
 
     async def round(self) -> None:
         """Look at everything."""
@@ -59,9 +62,12 @@ class Reconciler:
 
     async def _look_at_unfinished(self) -> None:
         behind: dict[str, int] = {}
+        stopping, self._stopping = self._stopping, {}
         after = ""
         while found := await self._repair.unfinished(after=after, limit=_BATCH):
             for job, order in found:
+                if job.cancel_requested and await self._is_stopped(job, order, stopping.get(job.job_id)):
+                    continue
                 if await self._look_at(job, order):
                     behind[job.job_id] = job.last_event
             after = found[-1][0].job_id
@@ -83,6 +89,36 @@ class Reconciler:
             log.warning("%s: the row says event %d, the log %d; folded anew", job.job_id, job.last_event, last.number)
             await self._fold_anew(job, last)
         return False
+
+    async def _is_stopped(self, job: Job, order: JobOrder, seen: int | None) -> bool:
+        """Whether a job that is to stop was stopped here, because no worker is left to do it.
+
+        Its log has not moved since the last look, at `seen`, although a worker says something every few seconds,
+        and no worker that lives says that it runs it. One that does after all is fenced by what is said here.
+        """
+        last = await self._events.last(job.job_id)
+        if last is None or ends_job(last):
+            return False
+        self._stopping[job.job_id] = last.number
+        if seen != last.number or any(job.job_id in each.running_job_ids for each in await self._workers.live()):
+            return False
+        return await self._say_cancelled(job, order, last)
+
+    async def _say_cancelled(self, job: Job, order: JobOrder, last: Event) -> bool:
+        event = Event(
+            job_id=job.job_id,
+            workspace_id=job.workspace_id,
+            attempt=last.attempt,
+            status=StatusChange(state=JOB_STATE_CANCELLED, message="its worker was lost"),
+        )
+        event.time.GetCurrentTime()
+        try:
+            await self._events.append(event, after=last.number)
+        except EventConflict:
+            return False
+        log.warning("%s: was to stop, and its worker is lost: cancelled", job.job_id)
+        await self._queue.remove(order)
+        return True
 
     async def _ask_again_to_stop(self, job: Job) -> None:
         """The board of cancellations may have forgotten; whoever takes the order next looks there first."""

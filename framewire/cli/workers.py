@@ -58,8 +58,12 @@ async def _list(connection: Connection) -> None:
 async def _control(connection: Connection, worker: str, *, draining: bool) -> None:
     async with await connect(connection.server, connection.data) as client:
         await (client.operations.drain(worker) if draining else client.operations.resume_worker(worker))
+        live = [each.worker for each in await client.operations.workers()]
     words = f"{worker} takes nothing new" if draining else f"{worker} takes jobs again"
-    Screen(as_json=connection.as_json).show(words, {"worker": {"worker": worker, "draining": draining}})
+    screen = Screen(as_json=connection.as_json)
+    screen.show(words, {"worker": {"worker": worker, "draining": draining, "alive": worker in live}})
+    if worker not in live:
+        screen.warn(f"no worker of this name is alive now; there are: {', '.join(live) or 'none'}")
 
 
 def _table(workers: list[Worker]) -> Table:

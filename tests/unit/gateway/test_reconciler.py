@@ -26,7 +26,7 @@ from framewire.v1.job_pb2 import (
     StatusChange,
 )
 from framewire.v1.step_pb2 import LANE_GPU
-from framewire.work.v1.work_pb2 import InputFile, JobOrder
+from framewire.work.v1.work_pb2 import InputFile, JobOrder, WorkerStatus
 from gateway.reconciler import Reconciler
 from gateway.recorder import key_of_result
 from gateway.relay import Relay
@@ -218,3 +218,40 @@ async def test_what_is_on_its_way_to_the_bus_is_left_alone(s):
     await s.reconciler.round()
     assert (await s.bus.events.last(job.job_id)).status.state == JOB_STATE_FAILED
     assert await s.state(job) == JOB_STATE_QUEUED
+
+
+async def a_job_that_is_to_stop(s) -> Job:
+    job = await s.job()
+    await s.record(await s.say(job, JOB_STATE_RUNNING))
+    await s.jobs.request_cancel(W, job.job_id)
+    await s.relay.round()
+    return job
+
+
+async def test_a_job_that_is_to_stop_and_whose_worker_was_lost_is_cancelled_by_the_second_look(s):
+    job = await a_job_that_is_to_stop(s)
+    await s.look()
+    assert (await s.bus.events.last(job.job_id)).status.state == JOB_STATE_RUNNING
+    await s.look()
+    last = await s.bus.events.last(job.job_id)
+    assert (last.status.state, last.attempt) == (JOB_STATE_CANCELLED, 1)
+    assert await s.queue() == []
+    await s.record(last)
+    await s.look()
+    assert await s.state(job) == JOB_STATE_CANCELLED
+
+
+async def test_a_job_that_is_to_stop_is_left_to_the_worker_that_runs_it(s):
+    job = await a_job_that_is_to_stop(s)
+    await s.bus.workers.announce(WorkerStatus(worker="w", running_job_ids=[job.job_id]))
+    for _ in range(3):
+        await s.look()
+    assert (await s.bus.events.last(job.job_id)).status.state == JOB_STATE_RUNNING
+
+
+async def test_a_job_that_is_to_stop_is_left_alone_while_its_log_moves(s):
+    job = await a_job_that_is_to_stop(s)
+    for _ in range(3):
+        await s.look()
+        await s.record(await s.say(job, JOB_STATE_RUNNING))
+    assert (await s.bus.events.last(job.job_id)).status.state == JOB_STATE_RUNNING

@@ -69,6 +69,13 @@ def test_a_worker_takes_every_priority_and_does_not_wait_for_a_backlog_unless_to
     assert (settings.priorities, settings.overflow_after) == ((1, 3), 0)
 
 
+def test_the_pace_of_ageing_is_a_variable() -> None:
+    assert read_settings(KEYS).nats.ageing == 60
+    assert read_settings(KEYS | {"FRAMEWIRE_AGEING": "90"}).nats.ageing == 90
+    with pytest.raises(LocalError, match="FRAMEWIRE_AGEING must be at least 1"):
+        read_settings(KEYS | {"FRAMEWIRE_AGEING": "0"})
+
+
 def test_the_command_line_goes_before_the_variable(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--overflow-after", "some"], KEYS | {"FRAMEWIRE_OVERFLOW_AFTER": "3"}) == 2
     assert "must be a whole number, not 'some'" in capsys.readouterr().err
