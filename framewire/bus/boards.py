@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
+import secrets
 from collections.abc import AsyncIterator, Sequence
 
 import nats.errors
@@ -12,7 +14,7 @@ from nats.js.errors import APIError
 
 from framewire.bus import streams
 from framewire.bus.connection import Connection, unavailable_as_typed
-from framewire.bus.interface import ControlState
+from framewire.bus.interface import ControlState, ModelWish
 from framewire.errors import ErrorCode, Unavailable
 from framewire.v1.step_pb2 import Lane
 from framewire.work.v1.work_pb2 import WorkerStatus
@@ -21,7 +23,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 5.0
 _DELETED = "KV-Operation"
-_LANE, _WORKER = "lane", "worker"
+_LANE, _WORKER, _MODEL = "lane", "worker", "model"
 _LOOK_AT_CONTROLS = 1.0
 """Seconds between looks at the controls, should the word of a change get lost with a connection."""
 
@@ -96,7 +98,7 @@ class NatsWorkers:
 
 
 class NatsControls:
-    """A key per paused lane and per draining worker; the value is its name, the key what subjects allow of it."""
+    """A key per paused lane, draining worker and wish about a model; the value says which, the key is escaped."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -125,6 +127,14 @@ class NatsControls:
         """Draining workers."""
         return (await self._state()).draining
 
+    async def pin(self, model: str) -> None:
+        """A model shall stay loaded."""
+        await self._wish(model, pinned=True)
+
+    async def unpin(self, model: str) -> None:
+        """A model need not stay."""
+        await self._wish(model, pinned=False)
+
     async def watch(self) -> AsyncIterator[ControlState]:
         """The state now and after each change; looked up every second besides: words get lost."""
         with unavailable_as_typed():
@@ -147,14 +157,21 @@ class NatsControls:
             return None
 
     async def _state(self) -> ControlState:
-        lanes, workers = set[Lane.ValueType](), set[str]()
+        lanes, workers, models = set[Lane.ValueType](), set[str](), set[ModelWish]()
         async for subject, value in _listing(self._connection, streams.CONTROLS):
-            kind, name = subject.rsplit(".", 2)[1], value.decode()
+            kind, text = subject.rsplit(".", 2)[1], value.decode()
             if kind == _LANE:
-                lanes.update(lane for lane, known in streams.LANES.items() if known == name)
-            else:
-                workers.add(name)
-        return ControlState(paused=frozenset(lanes), draining=frozenset(workers))
+                lanes.update(lane for lane, known in streams.LANES.items() if known == text)
+            elif kind == _WORKER:
+                workers.add(text)
+            elif kind == _MODEL:
+                models.add(ModelWish(**json.loads(text)))
+        return ControlState(paused=frozenset(lanes), draining=frozenset(workers), models=frozenset(models))
+
+    async def _wish(self, model: str, *, pinned: bool) -> None:
+        wish = {"model": model, "pinned": pinned, "request": secrets.token_hex(8)}
+        with unavailable_as_typed():
+            await self._connection.js.publish(_control(_MODEL, model), json.dumps(wish).encode())
 
     async def _set(self, kind: str, name: str) -> None:
         with unavailable_as_typed():

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from framewire.errors import Conflict
 from framewire.v1.job_pb2 import Event
 from framewire.v1.step_pb2 import Lane
-from framewire.work.v1.work_pb2 import JobOrder, WorkerStatus
+from framewire.work.v1.work_pb2 import JobOrder, ModelBook, WorkerStatus
 
 PRIORITIES: Final = (0, 1, 2, 3)
 """0 is the highest."""
@@ -168,6 +168,16 @@ class Workers(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelWish:
+    """That a model shall stay loaded, or need not stay any longer."""
+
+    model: str
+    pinned: bool
+    request: str
+    """Tells this wish from an equal one before it: each is to be done once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ControlState:
     """What operators want now."""
 
@@ -175,6 +185,8 @@ class ControlState:
     """Lanes no job is taken from."""
     draining: frozenset[str] = frozenset()
     """Workers that take no more jobs."""
+    models: frozenset[ModelWish] = frozenset()
+    """The last wish about each model there was one about."""
 
 
 class Controls(Protocol):
@@ -198,8 +210,37 @@ class Controls(Protocol):
     async def draining(self) -> frozenset[str]:
         """Names of the workers that shall take nothing new."""
 
+    async def pin(self, model: str) -> None:
+        """This model shall be loaded, anew when its files have changed, and stay so. Asking again is another wish."""
+
+    async def unpin(self, model: str) -> None:
+        """This model shall be unloaded once nobody uses it. Asking again is another wish."""
+
     def watch(self) -> AsyncIterator[ControlState]:
         """The state now, and again after each change; may repeat. Catches up by itself after a lost connection."""
+
+
+class BookConflict(Conflict):
+    """Somebody else has written into the book since it was read."""
+
+    def __init__(self) -> None:
+        super().__init__("the book of models has moved on")
+
+
+class ModelBooks(Protocol):
+    """One book for each model server: what is known of its models, and who uses which.
+
+    Who changes a book reads it, and writes it back if nobody else has done so meanwhile.
+    """
+
+    async def read(self, server: str) -> tuple[ModelBook, int]:
+        """The book, and the number of its last change: an empty one and 0 when there is none."""
+
+    async def write(self, server: str, book: ModelBook, *, after: int) -> int:
+        """Replace what was read as number `after`. Returns its new number. Raises BookConflict."""
+
+    async def changed(self, server: str, *, after: int, wait: float) -> bool:
+        """Whether the book has another number than `after`; waits up to `wait` seconds for that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,6 +301,10 @@ class Bus(Protocol):
     @property
     def controls(self) -> Controls:
         """The board of what operators want."""
+
+    @property
+    def models(self) -> ModelBooks:
+        """The books of models."""
 
     @property
     def dead_letters(self) -> DeadLetters:

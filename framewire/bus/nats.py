@@ -13,6 +13,7 @@ import nats.errors
 from nats.aio.client import Client
 
 from framewire.bus.boards import NatsCancellations, NatsControls, NatsWorkers
+from framewire.bus.books import NatsModelBooks
 from framewire.bus.connection import Connection, unavailable_as_typed
 from framewire.bus.dead import NatsDeadLetters
 from framewire.bus.events import NatsEventLog
@@ -50,6 +51,7 @@ class NatsBus:
         self.cancellations = NatsCancellations(connection)
         self.workers = NatsWorkers(connection)
         self.controls = NatsControls(connection)
+        self.models = NatsModelBooks(connection)
 
     @classmethod
     async def connect(cls, settings: NatsSettings) -> NatsBus:

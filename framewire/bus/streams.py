@@ -11,7 +11,9 @@ DEAD    dead.<job id>                     orders that will not be done, with the
         $JS.EVENT.ADVISORY...             what the servers themselves say of orders that nobody gets any more
 KV      CANCELLATIONS, WORKERS            boards: jobs to be cancelled, workers that live
         CONTROLS lane.<lane>, worker.<name>   paused lanes, draining workers; the value is the name
+                model.<name>              what is wished of a model, as JSON
         BACKLOG <lane>                    how many jobs the gateway holds back
+        MODELS <server>                   a model server's models and who uses them, as a ModelBook
 """
 
 from __future__ import annotations
@@ -42,6 +44,7 @@ CANCELLATIONS = "CANCELLATIONS"
 WORKERS = "WORKERS"
 CONTROLS = "CONTROLS"
 BACKLOG = "BACKLOG"
+MODELS = "MODELS"
 
 LANES: dict[Lane.ValueType, str] = {LANE_GPU: "gpu", LANE_CPU: "cpu"}
 
@@ -189,6 +192,7 @@ def _boards(settings: StreamSettings) -> list[KeyValueConfig]:
         KeyValueConfig(bucket=WORKERS, ttl=WORKER_AGE, replicas=replicas, direct=True),
         KeyValueConfig(bucket=CONTROLS, replicas=replicas, direct=True),
         KeyValueConfig(bucket=BACKLOG, replicas=replicas, direct=True),
+        KeyValueConfig(bucket=MODELS, replicas=replicas, direct=True),
     ]
 
 

@@ -54,6 +54,14 @@ class Operations:
             self._stub.ResumeLane(operations_pb2.ResumeLaneRequest(lane=lane), timeout=self._timeout)
         )
 
+    async def load_model(self, model: str) -> None:
+        """A model is loaded, anew when its files have changed, and stays so."""
+        await self._call(self._stub.LoadModel(operations_pb2.LoadModelRequest(model=model), timeout=self._timeout))
+
+    async def unload_model(self, model: str) -> None:
+        """A model is unloaded as soon as no job uses it."""
+        await self._call(self._stub.UnloadModel(operations_pb2.UnloadModelRequest(model=model), timeout=self._timeout))
+
     async def dead_letters(self, *, limit: int = 50) -> list[DeadLetter]:
         """The oldest letters, `limit` at most, without their histories."""
         letters: list[DeadLetter] = []

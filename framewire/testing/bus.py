@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from framewire.bus.interface import PRIORITIES, ControlState, DeadLetter, EventConflict
+from framewire.bus.interface import PRIORITIES, BookConflict, ControlState, DeadLetter, EventConflict, ModelWish
 from framewire.jobs.ranking import AGEING_SECONDS, urgency
 from framewire.jobs.states import ends_job
 from framewire.v1.job_pb2 import Event
 from framewire.v1.step_pb2 import Lane
-from framewire.work.v1.work_pb2 import JobOrder, WorkerStatus
+from framewire.work.v1.work_pb2 import JobOrder, ModelBook, WorkerStatus
 
 
 class MemoryBus:
@@ -27,6 +28,7 @@ class MemoryBus:
         self.cancellations = MemoryCancellations()
         self.workers = MemoryWorkers()
         self.controls = MemoryControls()
+        self.models = MemoryModelBooks()
         self.dead_letters = MemoryDeadLetters()
 
     async def ping(self) -> None:
@@ -338,6 +340,14 @@ class MemoryControls:
         """Draining workers."""
         return self._state.draining
 
+    async def pin(self, model: str) -> None:
+        """A model shall stay loaded."""
+        self._wish(model, pinned=True)
+
+    async def unpin(self, model: str) -> None:
+        """A model need not stay."""
+        self._wish(model, pinned=False)
+
     async def watch(self) -> AsyncIterator[ControlState]:
         """The state now and after each change."""
         while True:
@@ -346,9 +356,41 @@ class MemoryControls:
             if shown is self._state:
                 await self._changed.wait()
 
-    def _set(self, **changes: frozenset[Lane.ValueType] | frozenset[str]) -> None:
+    def _wish(self, model: str, *, pinned: bool) -> None:
+        wish = ModelWish(model=model, pinned=pinned, request=secrets.token_hex(8))
+        self._set(models=frozenset(each for each in self._state.models if each.model != model) | {wish})
+
+    def _set(self, **changes: frozenset[Lane.ValueType] | frozenset[str] | frozenset[ModelWish]) -> None:
         self._state = replace(self._state, **changes)  # type: ignore[arg-type]  # each by its own name
         self._changed.notify()
+
+
+class MemoryModelBooks:
+    """A dict of books as bytes, each with its number."""
+
+    def __init__(self) -> None:
+        self._books: dict[str, tuple[bytes, int]] = {}
+        self._changed = _Changed()
+
+    async def read(self, server: str) -> tuple[ModelBook, int]:
+        """The book and its number."""
+        data, number = self._books.get(server, (b"", 0))
+        return ModelBook.FromString(data), number
+
+    async def write(self, server: str, book: ModelBook, *, after: int) -> int:
+        """Replace it if it is still number `after`."""
+        if self._books.get(server, (b"", 0))[1] != after:
+            raise BookConflict
+        self._books[server] = (book.SerializeToString(), after + 1)
+        self._changed.notify()
+        return after + 1
+
+    async def changed(self, server: str, *, after: int, wait: float) -> bool:
+        """Whether it has another number by then."""
+        until = time.monotonic() + wait
+        while self._books.get(server, (b"", 0))[1] == after and (left := until - time.monotonic()) > 0:
+            await self._changed.wait(left)
+        return self._books.get(server, (b"", 0))[1] != after
 
 
 class MemoryDeadLetters:

@@ -31,7 +31,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66ramewire/v1/operations.proto\x12\x0c\x66ramewire.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x16\x66ramewire/v1/job.proto\x1a\x17\x66ramewire/v1/step.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8c\x02\n\x06Worker\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12!\n\x05lanes\x18\x02 \x03(\x0e\x32\x12.framewire.v1.Lane\x12\x12\n\npriorities\x18\x03 \x03(\x05\x12\r\n\x05slots\x18\x04 \x01(\x05\x12\x17\n\x0frunning_job_ids\x18\x05 \x03(\t\x12\'\n\x06models\x18\x06 \x03(\x0b\x32\x17.framewire.v1.ModelInfo\x12\x1b\n\x0eoverflow_after\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\x12(\n\x04time\x18\t \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x11\n\x0f_overflow_after\"\xb0\x01\n\nLaneStatus\x12 \n\x04lane\x18\x01 \x01(\x0e\x32\x12.framewire.v1.Lane\x12\x0f\n\x07waiting\x18\x02 \x01(\x03\x12\x0f\n\x07running\x18\x03 \x01(\x03\x12.\n\x0boldest_wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06paused\x18\x05 \x01(\x08\x12\x0f\n\x07workers\x18\x06 \x01(\x05\x12\r\n\x05slots\x18\x07 \x01(\x05\"\x9a\x01\n\nDeadLetter\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07history\x18\x06 \x03(\t\x12\x0b\n\x03raw\x18\x07 \x01(\x0c\"\x14\n\x12ListWorkersRequest\"<\n\x13ListWorkersResponse\x12%\n\x07workers\x18\x01 \x03(\x0b\x32\x14.framewire.v1.Worker\"0\n\x12\x44rainWorkerRequest\x12\x1a\n\x06worker\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"1\n\x13ResumeWorkerRequest\x12\x1a\n\x06worker\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\x12\n\x10ListLanesRequest\"<\n\x11ListLanesResponse\x12\'\n\x05lanes\x18\x01 \x03(\x0b\x32\x18.framewire.v1.LaneStatus\"@\n\x10PauseLaneRequest\x12,\n\x04lane\x18\x01 \x01(\x0e\x32\x12.framewire.v1.LaneB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"A\n\x11ResumeLaneRequest\x12,\n\x04lane\x18\x01 \x01(\x0e\x32\x12.framewire.v1.LaneB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"U\n\x16ListDeadLettersRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"b\n\x17ListDeadLettersResponse\x12.\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x18.framewire.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x14GetDeadLetterRequest\x12\x17\n\x06number\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02(\x01\"3\n\x18RedriveDeadLetterRequest\x12\x17\n\x06number\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02(\x01\"0\n\x15\x44ropDeadLetterRequest\x12\x17\n\x06number\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02(\x01\x32\xef\x08\n\x11OperationsService\x12g\n\x0bListWorkers\x12 .framewire.v1.ListWorkersRequest\x1a!.framewire.v1.ListWorkersResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/workers\x12n\n\x0b\x44rainWorker\x12 .framewire.v1.DrainWorkerRequest\x1a\x16.google.protobuf.Empty\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/workers/{worker}:drain:\x01*\x12q\n\x0cResumeWorker\x12!.framewire.v1.ResumeWorkerRequest\x1a\x16.google.protobuf.Empty\"&\x82\xd3\xe4\x93\x02 \"\x1b/v1/workers/{worker}:resume:\x01*\x12_\n\tListLanes\x12\x1e.framewire.v1.ListLanesRequest\x1a\x1f.framewire.v1.ListLanesResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/lanes\x12h\n\tPauseLane\x12\x1e.framewire.v1.PauseLaneRequest\x1a\x18.framewire.v1.LaneStatus\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/lanes/{lane}:pause:\x01*\x12k\n\nResumeLane\x12\x1f.framewire.v1.ResumeLaneRequest\x1a\x18.framewire.v1.LaneStatus\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/lanes/{lane}:resume:\x01*\x12w\n\x0fListDeadLetters\x12$.framewire.v1.ListDeadLettersRequest\x1a%.framewire.v1.ListDeadLettersResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/deadLetters\x12o\n\rGetDeadLetter\x12\".framewire.v1.GetDeadLetterRequest\x1a\x18.framewire.v1.DeadLetter\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/deadLetters/{number}\x12{\n\x11RedriveDeadLetter\x12&.framewire.v1.RedriveDeadLetterRequest\x1a\x11.framewire.v1.Job\"+\x82\xd3\xe4\x93\x02%\" /v1/deadLetters/{number}:redrive:\x01*\x12o\n\x0e\x44ropDeadLetter\x12#.framewire.v1.DropDeadLetterRequest\x1a\x16.google.protobuf.Empty\" \x82\xd3\xe4\x93\x02\x1a*\x18/v1/deadLetters/{number}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66ramewire/v1/operations.proto\x12\x0c\x66ramewire.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x16\x66ramewire/v1/job.proto\x1a\x17\x66ramewire/v1/step.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbd\x02\n\x06Worker\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12!\n\x05lanes\x18\x02 \x03(\x0e\x32\x12.framewire.v1.Lane\x12\x12\n\npriorities\x18\x03 \x03(\x05\x12\r\n\x05slots\x18\x04 \x01(\x05\x12\x17\n\x0frunning_job_ids\x18\x05 \x03(\t\x12\'\n\x06models\x18\x06 \x03(\x0b\x32\x17.framewire.v1.ModelInfo\x12\x1b\n\x0eoverflow_after\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\x12(\n\x04time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0cmodel_memory\x18\n \x01(\x0b\x32\x19.framewire.v1.ModelMemoryB\x11\n\x0f_overflow_after\"{\n\x0bModelMemory\x12\x14\n\x0c\x62udget_bytes\x18\x01 \x01(\x03\x12\x12\n\nused_bytes\x18\x02 \x01(\x03\x12\r\n\x05loads\x18\x03 \x01(\x03\x12\x0f\n\x07unloads\x18\x04 \x01(\x03\x12\x11\n\tevictions\x18\x05 \x01(\x03\x12\x0f\n\x07waiting\x18\x06 \x01(\x05\"\xb0\x01\n\nLaneStatus\x12 \n\x04lane\x18\x01 \x01(\x0e\x32\x12.framewire.v1.Lane\x12\x0f\n\x07waiting\x18\x02 \x01(\x03\x12\x0f\n\x07running\x18\x03 \x01(\x03\x12.\n\x0boldest_wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06paused\x18\x05 \x01(\x08\x12\x0f\n\x07workers\x18\x06 \x01(\x05\x12\r\n\x05slots\x18\x07 \x01(\x05\"\x9a\x01\n\nDeadLetter\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07history\x18\x06 \x03(\t\x12\x0b\n\x03raw\x18\x07 \x01(\x0c\"\x14\n\x12ListWorkersRequest\"<\n\x13ListWorkersResponse\x12%\n\x07workers\x18\x01 \x03(\x0b\x32\x14.framewire.v1.Worker\"0\n\x12\x44rainWorkerRequest\x12\x1a\n\x06worker\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"1\n\x13ResumeWorkerRequest\x12\x1a\n\x06worker\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\x12\n\x10ListLanesRequest\"<\n\x11ListLanesResponse\x12\'\n\x05lanes\x18\x01 \x03(\x0b\x32\x18.framewire.v1.LaneStatus\"@\n\x10PauseLaneRequest\x12,\n\x04lane\x18\x01 \x01(\x0e\x32\x12.framewire.v1.LaneB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"A\n\x11ResumeLaneRequest\x12,\n\x04lane\x18\x01 \x01(\x0e\x32\x12.framewire.v1.LaneB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\"K\n\x10LoadModelRequest\x12\x37\n\x05model\x18\x01 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$\"M\n\x12UnloadModelRequest\x12\x37\n\x05model\x18\x01 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$\"U\n\x16ListDeadLettersRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"b\n\x17ListDeadLettersResponse\x12.\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x18.framewire.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"/\n\x14GetDeadLetterRequest\x12\x17\n\x06number\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02(\x01\"3\n\x18RedriveDeadLetterRequest\x12\x17\n\x06number\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02(\x01\"0\n\x15\x44ropDeadLetterRequest\x12\x17\n\x06number\x18\x01 \x01(\x04\x42\x07\xbaH\x04\x32\x02(\x01\x32\xc7\n\n\x11OperationsService\x12g\n\x0bListWorkers\x12 .framewire.v1.ListWorkersRequest\x1a!.framewire.v1.ListWorkersResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\x0b/v1/workers\x12n\n\x0b\x44rainWorker\x12 .framewire.v1.DrainWorkerRequest\x1a\x16.google.protobuf.Empty\"%\x82\xd3\xe4\x93\x02\x1f\"\x1a/v1/workers/{worker}:drain:\x01*\x12q\n\x0cResumeWorker\x12!.framewire.v1.ResumeWorkerRequest\x1a\x16.google.protobuf.Empty\"&\x82\xd3\xe4\x93\x02 \"\x1b/v1/workers/{worker}:resume:\x01*\x12_\n\tListLanes\x12\x1e.framewire.v1.ListLanesRequest\x1a\x1f.framewire.v1.ListLanesResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/lanes\x12h\n\tPauseLane\x12\x1e.framewire.v1.PauseLaneRequest\x1a\x18.framewire.v1.LaneStatus\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/lanes/{lane}:pause:\x01*\x12k\n\nResumeLane\x12\x1f.framewire.v1.ResumeLaneRequest\x1a\x18.framewire.v1.LaneStatus\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/lanes/{lane}:resume:\x01*\x12g\n\tLoadModel\x12\x1e.framewire.v1.LoadModelRequest\x1a\x16.google.protobuf.Empty\"\"\x82\xd3\xe4\x93\x02\x1c\"\x17/v1/models/{model}:load:\x01*\x12m\n\x0bUnloadModel\x12 .framewire.v1.UnloadModelRequest\x1a\x16.google.protobuf.Empty\"$\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/models/{model}:unload:\x01*\x12w\n\x0fListDeadLetters\x12$.framewire.v1.ListDeadLettersRequest\x1a%.framewire.v1.ListDeadLettersResponse\"\x17\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/deadLetters\x12o\n\rGetDeadLetter\x12\".framewire.v1.GetDeadLetterRequest\x1a\x18.framewire.v1.DeadLetter\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/deadLetters/{number}\x12{\n\x11RedriveDeadLetter\x12&.framewire.v1.RedriveDeadLetterRequest\x1a\x11.framewire.v1.Job\"+\x82\xd3\xe4\x93\x02%\" /v1/deadLetters/{number}:redrive:\x01*\x12o\n\x0e\x44ropDeadLetter\x12#.framewire.v1.DropDeadLetterRequest\x1a\x16.google.protobuf.Empty\" \x82\xd3\xe4\x93\x02\x1a*\x18/v1/deadLetters/{number}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAUSELANEREQUEST'].fields_by_name['lane']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_RESUMELANEREQUEST'].fields_by_name['lane']._loaded_options = None
   _globals['_RESUMELANEREQUEST'].fields_by_name['lane']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_LOADMODELREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_LOADMODELREQUEST'].fields_by_name['model']._serialized_options = b'\272H%r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$'
+  _globals['_UNLOADMODELREQUEST'].fields_by_name['model']._loaded_options = None
+  _globals['_UNLOADMODELREQUEST'].fields_by_name['model']._serialized_options = b'\272H%r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$'
   _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['page_size']._loaded_options = None
   _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\310\001(\000'
   _globals['_LISTDEADLETTERSREQUEST'].fields_by_name['page_token']._loaded_options = None
@@ -68,6 +72,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPERATIONSSERVICE'].methods_by_name['PauseLane']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/lanes/{lane}:pause:\001*'
   _globals['_OPERATIONSSERVICE'].methods_by_name['ResumeLane']._loaded_options = None
   _globals['_OPERATIONSSERVICE'].methods_by_name['ResumeLane']._serialized_options = b'\202\323\344\223\002\034\"\027/v1/lanes/{lane}:resume:\001*'
+  _globals['_OPERATIONSSERVICE'].methods_by_name['LoadModel']._loaded_options = None
+  _globals['_OPERATIONSSERVICE'].methods_by_name['LoadModel']._serialized_options = b'\202\323\344\223\002\034\"\027/v1/models/{model}:load:\001*'
+  _globals['_OPERATIONSSERVICE'].methods_by_name['UnloadModel']._loaded_options = None
+  _globals['_OPERATIONSSERVICE'].methods_by_name['UnloadModel']._serialized_options = b'\202\323\344\223\002\036\"\031/v1/models/{model}:unload:\001*'
   _globals['_OPERATIONSSERVICE'].methods_by_name['ListDeadLetters']._loaded_options = None
   _globals['_OPERATIONSSERVICE'].methods_by_name['ListDeadLetters']._serialized_options = b'\202\323\344\223\002\021\022\017/v1/deadLetters'
   _globals['_OPERATIONSSERVICE'].methods_by_name['GetDeadLetter']._loaded_options = None
@@ -77,37 +85,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPERATIONSSERVICE'].methods_by_name['DropDeadLetter']._loaded_options = None
   _globals['_OPERATIONSSERVICE'].methods_by_name['DropDeadLetter']._serialized_options = b'\202\323\344\223\002\032*\030/v1/deadLetters/{number}'
   _globals['_WORKER']._serialized_start=250
-  _globals['_WORKER']._serialized_end=518
-  _globals['_LANESTATUS']._serialized_start=521
-  _globals['_LANESTATUS']._serialized_end=697
-  _globals['_DEADLETTER']._serialized_start=700
-  _globals['_DEADLETTER']._serialized_end=854
-  _globals['_LISTWORKERSREQUEST']._serialized_start=856
-  _globals['_LISTWORKERSREQUEST']._serialized_end=876
-  _globals['_LISTWORKERSRESPONSE']._serialized_start=878
-  _globals['_LISTWORKERSRESPONSE']._serialized_end=938
-  _globals['_DRAINWORKERREQUEST']._serialized_start=940
-  _globals['_DRAINWORKERREQUEST']._serialized_end=988
-  _globals['_RESUMEWORKERREQUEST']._serialized_start=990
-  _globals['_RESUMEWORKERREQUEST']._serialized_end=1039
-  _globals['_LISTLANESREQUEST']._serialized_start=1041
-  _globals['_LISTLANESREQUEST']._serialized_end=1059
-  _globals['_LISTLANESRESPONSE']._serialized_start=1061
-  _globals['_LISTLANESRESPONSE']._serialized_end=1121
-  _globals['_PAUSELANEREQUEST']._serialized_start=1123
-  _globals['_PAUSELANEREQUEST']._serialized_end=1187
-  _globals['_RESUMELANEREQUEST']._serialized_start=1189
-  _globals['_RESUMELANEREQUEST']._serialized_end=1254
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1256
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1341
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1343
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1441
-  _globals['_GETDEADLETTERREQUEST']._serialized_start=1443
-  _globals['_GETDEADLETTERREQUEST']._serialized_end=1490
-  _globals['_REDRIVEDEADLETTERREQUEST']._serialized_start=1492
-  _globals['_REDRIVEDEADLETTERREQUEST']._serialized_end=1543
-  _globals['_DROPDEADLETTERREQUEST']._serialized_start=1545
-  _globals['_DROPDEADLETTERREQUEST']._serialized_end=1593
-  _globals['_OPERATIONSSERVICE']._serialized_start=1596
-  _globals['_OPERATIONSSERVICE']._serialized_end=2731
+  _globals['_WORKER']._serialized_end=567
+  _globals['_MODELMEMORY']._serialized_start=569
+  _globals['_MODELMEMORY']._serialized_end=692
+  _globals['_LANESTATUS']._serialized_start=695
+  _globals['_LANESTATUS']._serialized_end=871
+  _globals['_DEADLETTER']._serialized_start=874
+  _globals['_DEADLETTER']._serialized_end=1028
+  _globals['_LISTWORKERSREQUEST']._serialized_start=1030
+  _globals['_LISTWORKERSREQUEST']._serialized_end=1050
+  _globals['_LISTWORKERSRESPONSE']._serialized_start=1052
+  _globals['_LISTWORKERSRESPONSE']._serialized_end=1112
+  _globals['_DRAINWORKERREQUEST']._serialized_start=1114
+  _globals['_DRAINWORKERREQUEST']._serialized_end=1162
+  _globals['_RESUMEWORKERREQUEST']._serialized_start=1164
+  _globals['_RESUMEWORKERREQUEST']._serialized_end=1213
+  _globals['_LISTLANESREQUEST']._serialized_start=1215
+  _globals['_LISTLANESREQUEST']._serialized_end=1233
+  _globals['_LISTLANESRESPONSE']._serialized_start=1235
+  _globals['_LISTLANESRESPONSE']._serialized_end=1295
+  _globals['_PAUSELANEREQUEST']._serialized_start=1297
+  _globals['_PAUSELANEREQUEST']._serialized_end=1361
+  _globals['_RESUMELANEREQUEST']._serialized_start=1363
+  _globals['_RESUMELANEREQUEST']._serialized_end=1428
+  _globals['_LOADMODELREQUEST']._serialized_start=1430
+  _globals['_LOADMODELREQUEST']._serialized_end=1505
+  _globals['_UNLOADMODELREQUEST']._serialized_start=1507
+  _globals['_UNLOADMODELREQUEST']._serialized_end=1584
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1586
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1671
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1673
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1771
+  _globals['_GETDEADLETTERREQUEST']._serialized_start=1773
+  _globals['_GETDEADLETTERREQUEST']._serialized_end=1820
+  _globals['_REDRIVEDEADLETTERREQUEST']._serialized_start=1822
+  _globals['_REDRIVEDEADLETTERREQUEST']._serialized_end=1873
+  _globals['_DROPDEADLETTERREQUEST']._serialized_start=1875
+  _globals['_DROPDEADLETTERREQUEST']._serialized_end=1923
+  _globals['_OPERATIONSSERVICE']._serialized_start=1926
+  _globals['_OPERATIONSSERVICE']._serialized_end=3277
 # @@protoc_insertion_point(module_scope)

@@ -36,6 +36,7 @@ class Worker(message.Message):
     OVERFLOW_AFTER_FIELD_NUMBER: builtins.int
     DRAINING_FIELD_NUMBER: builtins.int
     TIME_FIELD_NUMBER: builtins.int
+    MODEL_MEMORY_FIELD_NUMBER: builtins.int
     worker: builtins.str
     slots: builtins.int
     """Jobs it runs at once."""
@@ -57,6 +58,8 @@ class Worker(message.Message):
     def time(self) -> timestamp_pb2.Timestamp:
         """When it last said that it is alive."""
 
+    @builtins.property
+    def model_memory(self) -> ModelMemory: ...
     def __init__(
         self,
         *,
@@ -69,14 +72,53 @@ class Worker(message.Message):
         overflow_after: builtins.int | None = ...,
         draining: builtins.bool = ...,
         time: timestamp_pb2.Timestamp | None = ...,
+        model_memory: ModelMemory | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "overflow_after", b"overflow_after", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "model_memory", b"model_memory", "overflow_after", b"overflow_after", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "draining", b"draining", "lanes", b"lanes", "models", b"models", "overflow_after", b"overflow_after", "priorities", b"priorities", "running_job_ids", b"running_job_ids", "slots", b"slots", "time", b"time", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "draining", b"draining", "lanes", b"lanes", "model_memory", b"model_memory", "models", b"models", "overflow_after", b"overflow_after", "priorities", b"priorities", "running_job_ids", b"running_job_ids", "slots", b"slots", "time", b"time", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__overflow_after: _TypeAlias = typing.Literal["overflow_after"]  # noqa: Y015
     _WhichOneofArgType__overflow_after: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__overflow_after) -> _WhichOneofReturnType__overflow_after | None: ...
+
+@typing.final
+class ModelMemory(message.Message):
+    """What a worker's model server holds, and what the worker has done about it since it started."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BUDGET_BYTES_FIELD_NUMBER: builtins.int
+    USED_BYTES_FIELD_NUMBER: builtins.int
+    LOADS_FIELD_NUMBER: builtins.int
+    UNLOADS_FIELD_NUMBER: builtins.int
+    EVICTIONS_FIELD_NUMBER: builtins.int
+    WAITING_FIELD_NUMBER: builtins.int
+    budget_bytes: builtins.int
+    """Most that models may hold together; 0: as much as they like."""
+    used_bytes: builtins.int
+    """What those that are loaded hold, as measured."""
+    loads: builtins.int
+    unloads: builtins.int
+    evictions: builtins.int
+    """Unloads that made room for another model."""
+    waiting: builtins.int
+    """Jobs of this worker that wait for room."""
+    def __init__(
+        self,
+        *,
+        budget_bytes: builtins.int = ...,
+        used_bytes: builtins.int = ...,
+        loads: builtins.int = ...,
+        unloads: builtins.int = ...,
+        evictions: builtins.int = ...,
+        waiting: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["budget_bytes", b"budget_bytes", "evictions", b"evictions", "loads", b"loads", "unloads", b"unloads", "used_bytes", b"used_bytes", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class LaneStatus(message.Message):
@@ -292,6 +334,40 @@ class ResumeLaneRequest(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["lane", b"lane"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class LoadModelRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class UnloadModelRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: builtins.int
+    model: builtins.str
+    def __init__(
+        self,
+        *,
+        model: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["model", b"model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

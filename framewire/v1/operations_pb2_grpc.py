@@ -67,6 +67,16 @@ class OperationsServiceStub:
                 request_serializer=framewire_dot_v1_dot_operations__pb2.ResumeLaneRequest.SerializeToString,
                 response_deserializer=framewire_dot_v1_dot_operations__pb2.LaneStatus.FromString,
                 _registered_method=True)
+        self.LoadModel = channel.unary_unary(
+                '/framewire.v1.OperationsService/LoadModel',
+                request_serializer=framewire_dot_v1_dot_operations__pb2.LoadModelRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.UnloadModel = channel.unary_unary(
+                '/framewire.v1.OperationsService/UnloadModel',
+                request_serializer=framewire_dot_v1_dot_operations__pb2.UnloadModelRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
         self.ListDeadLetters = channel.unary_unary(
                 '/framewire.v1.OperationsService/ListDeadLetters',
                 request_serializer=framewire_dot_v1_dot_operations__pb2.ListDeadLettersRequest.SerializeToString,
@@ -135,6 +145,20 @@ class OperationsServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LoadModel(self, request, context):
+        """Loads a model and keeps it loaded until it is unloaded by hand. It is loaded anew when its files have changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnloadModel(self, request, context):
+        """Takes LoadModel back: the model is unloaded as soon as no job uses it, and loaded again by the next that needs it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListDeadLetters(self, request, context):
         """Orders that will never be done, oldest first, without their histories.
         """
@@ -196,6 +220,16 @@ def add_OperationsServiceServicer_to_server(servicer, server):
                     servicer.ResumeLane,
                     request_deserializer=framewire_dot_v1_dot_operations__pb2.ResumeLaneRequest.FromString,
                     response_serializer=framewire_dot_v1_dot_operations__pb2.LaneStatus.SerializeToString,
+            ),
+            'LoadModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.LoadModel,
+                    request_deserializer=framewire_dot_v1_dot_operations__pb2.LoadModelRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'UnloadModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnloadModel,
+                    request_deserializer=framewire_dot_v1_dot_operations__pb2.UnloadModelRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
             ),
             'ListDeadLetters': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDeadLetters,
@@ -381,6 +415,60 @@ class OperationsService:
             '/framewire.v1.OperationsService/ResumeLane',
             framewire_dot_v1_dot_operations__pb2.ResumeLaneRequest.SerializeToString,
             framewire_dot_v1_dot_operations__pb2.LaneStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LoadModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framewire.v1.OperationsService/LoadModel',
+            framewire_dot_v1_dot_operations__pb2.LoadModelRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnloadModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framewire.v1.OperationsService/UnloadModel',
+            framewire_dot_v1_dot_operations__pb2.UnloadModelRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
             options,
             channel_credentials,
             insecure,

@@ -47,6 +47,10 @@ class OperationsServiceStub:
     """No worker takes a job of this lane until it is resumed; what runs goes on."""
     ResumeLane: _grpc.UnaryUnaryMultiCallable[_operations_pb2.ResumeLaneRequest, _operations_pb2.LaneStatus]
     """Workers take the lane's jobs again."""
+    LoadModel: _grpc.UnaryUnaryMultiCallable[_operations_pb2.LoadModelRequest, _empty_pb2.Empty]
+    """Loads a model and keeps it loaded until it is unloaded by hand. It is loaded anew when its files have changed."""
+    UnloadModel: _grpc.UnaryUnaryMultiCallable[_operations_pb2.UnloadModelRequest, _empty_pb2.Empty]
+    """Takes LoadModel back: the model is unloaded as soon as no job uses it, and loaded again by the next that needs it."""
     ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_operations_pb2.ListDeadLettersRequest, _operations_pb2.ListDeadLettersResponse]
     """Orders that will never be done, oldest first, without their histories."""
     GetDeadLetter: _grpc.UnaryUnaryMultiCallable[_operations_pb2.GetDeadLetterRequest, _operations_pb2.DeadLetter]
@@ -75,6 +79,10 @@ class OperationsServiceAsyncStub(OperationsServiceStub):
     """No worker takes a job of this lane until it is resumed; what runs goes on."""
     ResumeLane: _aio.UnaryUnaryMultiCallable[_operations_pb2.ResumeLaneRequest, _operations_pb2.LaneStatus]  # type: ignore[assignment]
     """Workers take the lane's jobs again."""
+    LoadModel: _aio.UnaryUnaryMultiCallable[_operations_pb2.LoadModelRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Loads a model and keeps it loaded until it is unloaded by hand. It is loaded anew when its files have changed."""
+    UnloadModel: _aio.UnaryUnaryMultiCallable[_operations_pb2.UnloadModelRequest, _empty_pb2.Empty]  # type: ignore[assignment]
+    """Takes LoadModel back: the model is unloaded as soon as no job uses it, and loaded again by the next that needs it."""
     ListDeadLetters: _aio.UnaryUnaryMultiCallable[_operations_pb2.ListDeadLettersRequest, _operations_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
     """Orders that will never be done, oldest first, without their histories."""
     GetDeadLetter: _aio.UnaryUnaryMultiCallable[_operations_pb2.GetDeadLetterRequest, _operations_pb2.DeadLetter]  # type: ignore[assignment]
@@ -136,6 +144,22 @@ class OperationsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operations_pb2.LaneStatus, _abc.Awaitable[_operations_pb2.LaneStatus]]:
         """Workers take the lane's jobs again."""
+
+    @_abc_1.abstractmethod
+    def LoadModel(
+        self,
+        request: _operations_pb2.LoadModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Loads a model and keeps it loaded until it is unloaded by hand. It is loaded anew when its files have changed."""
+
+    @_abc_1.abstractmethod
+    def UnloadModel(
+        self,
+        request: _operations_pb2.UnloadModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_empty_pb2.Empty, _abc.Awaitable[_empty_pb2.Empty]]:
+        """Takes LoadModel back: the model is unloaded as soon as no job uses it, and loaded again by the next that needs it."""
 
     @_abc_1.abstractmethod
     def ListDeadLetters(

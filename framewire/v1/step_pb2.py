@@ -26,7 +26,7 @@ from framewire._buf.validate import validate_pb2 as buf_dot_validate_dot_validat
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66ramewire/v1/step.proto\x12\x0c\x66ramewire.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"i\n\x04Step\x12(\n\x07\x65nhance\x18\x01 \x01(\x0b\x32\x15.framewire.v1.EnhanceH\x00\x12(\n\x07\x64\x65noise\x18\x02 \x01(\x0b\x32\x15.framewire.v1.DenoiseH\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"c\n\x07\x45nhance\x12\x1d\n\x05scale\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\x04(\x01H\x00\x88\x01\x01\x12/\n\x05model\x18\x02 \x01(\tB \xbaH\x1dr\x18\x32\x16^[a-z][a-z0-9_]{0,63}$\xd8\x01\x01\x42\x08\n\x06_scale\":\n\x07\x44\x65noise\x12/\n\x05model\x18\x01 \x01(\tB \xbaH\x1dr\x18\x32\x16^[a-z][a-z0-9_]{0,63}$\xd8\x01\x01\"\xd3\x01\n\x08StepInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12 \n\x04lane\x18\x03 \x01(\x0e\x32\x12.framewire.v1.Lane\x12/\n\nparameters\x18\x04 \x03(\x0b\x32\x1b.framewire.v1.StepParameter\x12\'\n\x06models\x18\x05 \x03(\x0b\x32\x17.framewire.v1.ModelInfo\x12(\n\x06limits\x18\x06 \x01(\x0b\x32\x18.framewire.v1.StepLimits\"e\n\rStepParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x15\n\rdefault_value\x18\x04 \x01(\t\x12\x0c\n\x04rule\x18\x05 \x01(\t\";\n\nStepLimits\x12\x16\n\x0emax_size_bytes\x18\x01 \x01(\x03\x12\x15\n\rmax_dimension\x18\x02 \x01(\x05\"_\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05scale\x18\x03 \x01(\x05\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x0f\n\x07license\x18\x05 \x01(\t\"\x12\n\x10ListStepsRequest\":\n\x11ListStepsResponse\x12%\n\x05steps\x18\x01 \x03(\x0b\x32\x16.framewire.v1.StepInfo\"=\n\x0eGetStepRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,63}$*8\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x0c\n\x08LANE_GPU\x10\x01\x12\x0c\n\x08LANE_CPU\x10\x02\x32\xc9\x01\n\x0bStepService\x12_\n\tListSteps\x12\x1e.framewire.v1.ListStepsRequest\x1a\x1f.framewire.v1.ListStepsResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/steps\x12Y\n\x07GetStep\x12\x1c.framewire.v1.GetStepRequest\x1a\x16.framewire.v1.StepInfo\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/steps/{name}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66ramewire/v1/step.proto\x12\x0c\x66ramewire.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\"i\n\x04Step\x12(\n\x07\x65nhance\x18\x01 \x01(\x0b\x32\x15.framewire.v1.EnhanceH\x00\x12(\n\x07\x64\x65noise\x18\x02 \x01(\x0b\x32\x15.framewire.v1.DenoiseH\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"c\n\x07\x45nhance\x12\x1d\n\x05scale\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\x04(\x01H\x00\x88\x01\x01\x12/\n\x05model\x18\x02 \x01(\tB \xbaH\x1dr\x18\x32\x16^[a-z][a-z0-9_]{0,63}$\xd8\x01\x01\x42\x08\n\x06_scale\":\n\x07\x44\x65noise\x12/\n\x05model\x18\x01 \x01(\tB \xbaH\x1dr\x18\x32\x16^[a-z][a-z0-9_]{0,63}$\xd8\x01\x01\"\xd3\x01\n\x08StepInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12 \n\x04lane\x18\x03 \x01(\x0e\x32\x12.framewire.v1.Lane\x12/\n\nparameters\x18\x04 \x03(\x0b\x32\x1b.framewire.v1.StepParameter\x12\'\n\x06models\x18\x05 \x03(\x0b\x32\x17.framewire.v1.ModelInfo\x12(\n\x06limits\x18\x06 \x01(\x0b\x32\x18.framewire.v1.StepLimits\"e\n\rStepParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x15\n\rdefault_value\x18\x04 \x01(\t\x12\x0c\n\x04rule\x18\x05 \x01(\t\";\n\nStepLimits\x12\x16\n\x0emax_size_bytes\x18\x01 \x01(\x03\x12\x15\n\rmax_dimension\x18\x02 \x01(\x05\"\xa8\x01\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05scale\x18\x03 \x01(\x05\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x0f\n\x07license\x18\x05 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x06 \x01(\x03\x12\x0e\n\x06loaded\x18\x07 \x01(\x08\x12\x0e\n\x06pinned\x18\x08 \x01(\x08\x12\x11\n\trecurrent\x18\t \x01(\x08\"\x12\n\x10ListStepsRequest\":\n\x11ListStepsResponse\x12%\n\x05steps\x18\x01 \x03(\x0b\x32\x16.framewire.v1.StepInfo\"=\n\x0eGetStepRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,63}$*8\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x0c\n\x08LANE_GPU\x10\x01\x12\x0c\n\x08LANE_CPU\x10\x02\x32\xc9\x01\n\x0bStepService\x12_\n\tListSteps\x12\x1e.framewire.v1.ListStepsRequest\x1a\x1f.framewire.v1.ListStepsResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/steps\x12Y\n\x07GetStep\x12\x1c.framewire.v1.GetStepRequest\x1a\x16.framewire.v1.StepInfo\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/steps/{name}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,8 +47,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STEPSERVICE'].methods_by_name['ListSteps']._serialized_options = b'\202\323\344\223\002\013\022\t/v1/steps'
   _globals['_STEPSERVICE'].methods_by_name['GetStep']._loaded_options = None
   _globals['_STEPSERVICE'].methods_by_name['GetStep']._serialized_options = b'\202\323\344\223\002\022\022\020/v1/steps/{name}'
-  _globals['_LANE']._serialized_start=986
-  _globals['_LANE']._serialized_end=1042
+  _globals['_LANE']._serialized_start=1060
+  _globals['_LANE']._serialized_end=1116
   _globals['_STEP']._serialized_start=100
   _globals['_STEP']._serialized_end=205
   _globals['_ENHANCE']._serialized_start=207
@@ -61,14 +61,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STEPPARAMETER']._serialized_end=683
   _globals['_STEPLIMITS']._serialized_start=685
   _globals['_STEPLIMITS']._serialized_end=744
-  _globals['_MODELINFO']._serialized_start=746
-  _globals['_MODELINFO']._serialized_end=841
-  _globals['_LISTSTEPSREQUEST']._serialized_start=843
-  _globals['_LISTSTEPSREQUEST']._serialized_end=861
-  _globals['_LISTSTEPSRESPONSE']._serialized_start=863
-  _globals['_LISTSTEPSRESPONSE']._serialized_end=921
-  _globals['_GETSTEPREQUEST']._serialized_start=923
-  _globals['_GETSTEPREQUEST']._serialized_end=984
-  _globals['_STEPSERVICE']._serialized_start=1045
-  _globals['_STEPSERVICE']._serialized_end=1246
+  _globals['_MODELINFO']._serialized_start=747
+  _globals['_MODELINFO']._serialized_end=915
+  _globals['_LISTSTEPSREQUEST']._serialized_start=917
+  _globals['_LISTSTEPSREQUEST']._serialized_end=935
+  _globals['_LISTSTEPSRESPONSE']._serialized_start=937
+  _globals['_LISTSTEPSRESPONSE']._serialized_end=995
+  _globals['_GETSTEPREQUEST']._serialized_start=997
+  _globals['_GETSTEPREQUEST']._serialized_end=1058
+  _globals['_STEPSERVICE']._serialized_start=1119
+  _globals['_STEPSERVICE']._serialized_end=1320
 # @@protoc_insertion_point(module_scope)

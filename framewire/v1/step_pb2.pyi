@@ -220,6 +220,10 @@ class ModelInfo(message.Message):
     SCALE_FIELD_NUMBER: builtins.int
     DESCRIPTION_FIELD_NUMBER: builtins.int
     LICENSE_FIELD_NUMBER: builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: builtins.int
+    LOADED_FIELD_NUMBER: builtins.int
+    PINNED_FIELD_NUMBER: builtins.int
+    RECURRENT_FIELD_NUMBER: builtins.int
     name: builtins.str
     version: builtins.str
     scale: builtins.int
@@ -227,6 +231,14 @@ class ModelInfo(message.Message):
     description: builtins.str
     license: builtins.str
     """SPDX identifier."""
+    memory_bytes: builtins.int
+    """What it was measured to hold while it is loaded; 0 when nobody has loaded it yet."""
+    loaded: builtins.bool
+    """The model server holds it now. Models are loaded when a job needs them and unloaded when others need the memory."""
+    pinned: builtins.bool
+    """It stays loaded, by request of an operator."""
+    recurrent: builtins.bool
+    """It remembers from frame to frame."""
     def __init__(
         self,
         *,
@@ -235,10 +247,14 @@ class ModelInfo(message.Message):
         scale: builtins.int = ...,
         description: builtins.str = ...,
         license: builtins.str = ...,
+        memory_bytes: builtins.int = ...,
+        loaded: builtins.bool = ...,
+        pinned: builtins.bool = ...,
+        recurrent: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["description", b"description", "license", b"license", "name", b"name", "scale", b"scale", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["description", b"description", "license", b"license", "loaded", b"loaded", "memory_bytes", b"memory_bytes", "name", b"name", "pinned", b"pinned", "recurrent", b"recurrent", "scale", b"scale", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,10 +22,12 @@ from framewire.v1.operations_pb2 import (
     ListLanesResponse,
     ListWorkersRequest,
     ListWorkersResponse,
+    LoadModelRequest,
     PauseLaneRequest,
     RedriveDeadLetterRequest,
     ResumeLaneRequest,
     ResumeWorkerRequest,
+    UnloadModelRequest,
     Worker,
 )
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU, Lane
@@ -77,6 +79,14 @@ class OperationsHandlers:
         await self._control(self._controls.resume, request.lane)
         return await self._lane(request.lane)
 
+    async def load_model(self, call: Call, request: LoadModelRequest) -> Empty:
+        """A model shall stay loaded."""
+        return await self._wish(self._controls.pin, request.model)
+
+    async def unload_model(self, call: Call, request: UnloadModelRequest) -> Empty:
+        """A model need not stay."""
+        return await self._wish(self._controls.unpin, request.model)
+
     async def list_dead_letters(self, call: Call, request: ListDeadLettersRequest) -> ListDeadLettersResponse:
         """A page of letters."""
         limit = page_limit(request.page_size)
@@ -103,6 +113,11 @@ class OperationsHandlers:
         await self._fleet.refresh(max_age=0.0)
         return Empty()
 
+    async def _wish(self, ask: Callable[[str], Awaitable[None]], model: str) -> Empty:
+        """The workers see to it. They are asked without a look at what they announce: a model may have just come."""
+        await ask(model)
+        return Empty()
+
     def _worker(self, status: WorkerStatus) -> Worker:
         worker = Worker(
             worker=status.worker,
@@ -113,6 +128,7 @@ class OperationsHandlers:
             models=status.models,
             draining=self._fleet.is_draining(status),
             time=status.time if status.HasField("time") else None,
+            model_memory=status.model_memory if status.HasField("model_memory") else None,
         )
         if status.HasField("overflow_after"):
             worker.overflow_after = status.overflow_after

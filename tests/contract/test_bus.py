@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from framewire.bus import Bus, Controls, ControlState, EventConflict
+from framewire.bus.interface import BookConflict
 from framewire.bus.nats import NatsBus, NatsSettings
 from framewire.jobs.ids import new_job_id
 from framewire.testing.bus import MemoryBus
@@ -24,7 +25,7 @@ from framewire.v1.job_pb2 import (
     StatusChange,
 )
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU, Lane
-from framewire.work.v1.work_pb2 import JobOrder, WorkerStatus
+from framewire.work.v1.work_pb2 import JobOrder, KnownModel, ModelBook, WorkerStatus
 
 
 @pytest.fixture(params=["memory", "nats"])
@@ -454,6 +455,60 @@ async def test_a_watcher_of_the_controls_sees_what_holds_and_each_change_at_once
 
 
 # dead letters
+
+
+async def test_a_wish_about_a_model_replaces_the_one_before_and_an_equal_one_is_another(bus: Bus) -> None:
+    async with aclosing(bus.controls.watch()) as states:  # type: ignore[type-var]  # watchers are generators
+        await anext(states)
+        requests = []
+        for ask, pinned in ((bus.controls.pin, True), (bus.controls.pin, True), (bus.controls.unpin, False)):
+            await ask("enhance.x2")
+            async with asyncio.timeout(10):
+                state = await anext(states)
+                while not state.models or [wish.request for wish in state.models] == requests[-1:]:
+                    state = await anext(states)
+            (wish,) = state.models
+            assert (wish.model, wish.pinned) == ("enhance.x2", pinned)
+            requests.append(wish.request)
+    assert len({*requests}) == 3
+
+
+# the books of models
+
+
+async def test_a_book_is_empty_before_it_is_written_and_read_back_as_it_was(bus: Bus) -> None:
+    assert await bus.models.read("127.0.0.1:8001") == (ModelBook(), 0)
+    book = ModelBook(models=[KnownModel(name="a", memory_bytes=5)], uses=3)
+    number = await bus.models.write("127.0.0.1:8001", book, after=0)
+    assert await bus.models.read("127.0.0.1:8001") == (book, number)
+    assert await bus.models.read("another") == (ModelBook(), 0)
+
+
+async def test_a_book_that_was_changed_meanwhile_cannot_be_overwritten(bus: Bus) -> None:
+    first = await bus.models.write("s", ModelBook(uses=1), after=0)
+    second = await bus.models.write("s", ModelBook(uses=2), after=first)
+    for stale in (0, first):
+        with pytest.raises(BookConflict):
+            await bus.models.write("s", ModelBook(uses=9), after=stale)
+    assert await bus.models.read("s") == (ModelBook(uses=2), second)
+
+
+async def test_of_many_who_change_a_book_at_once_one_wins(bus: Bus) -> None:
+    tries = [bus.models.write("s", ModelBook(uses=n), after=0) for n in range(1, 9)]
+    results = await asyncio.gather(*tries, return_exceptions=True)
+    assert sum(isinstance(result, int) for result in results) == 1
+    assert sum(isinstance(result, BookConflict) for result in results) == 7
+
+
+async def test_who_waits_for_a_book_to_change_is_woken(bus: Bus) -> None:
+    number = await bus.models.write("s", ModelBook(uses=1), after=0)
+    assert not await bus.models.changed("s", after=number, wait=0.01)
+    assert await bus.models.changed("s", after=0, wait=0.0)
+    waiting = asyncio.create_task(bus.models.changed("s", after=number, wait=10))
+    await asyncio.sleep(0)
+    await bus.models.write("s", ModelBook(uses=2), after=number)
+    async with asyncio.timeout(5):
+        assert await waiting
 
 
 async def test_a_letter_says_which_order_died_of_what_and_when(bus: Bus) -> None:

@@ -24,11 +24,12 @@ _sym_db = _symbol_database.Default()
 
 from framewire.v1 import asset_pb2 as framewire_dot_v1_dot_asset__pb2
 from framewire.v1 import job_pb2 as framewire_dot_v1_dot_job__pb2
+from framewire.v1 import operations_pb2 as framewire_dot_v1_dot_operations__pb2
 from framewire.v1 import step_pb2 as framewire_dot_v1_dot_step__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66ramewire/work/v1/work.proto\x12\x11\x66ramewire.work.v1\x1a\x18\x66ramewire/v1/asset.proto\x1a\x16\x66ramewire/v1/job.proto\x1a\x17\x66ramewire/v1/step.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdc\x02\n\x08JobOrder\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12,\n\x06inputs\x18\x03 \x03(\x0b\x32\x1c.framewire.work.v1.InputFile\x12!\n\x05steps\x18\x04 \x03(\x0b\x32\x12.framewire.v1.Step\x12,\n\x06output\x18\x05 \x01(\x0b\x32\x1c.framewire.v1.OutputSettings\x12 \n\x04lane\x18\x06 \x01(\x0e\x32\x12.framewire.v1.Lane\x12\x10\n\x08priority\x18\x07 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x08 \x01(\x05\x12\x17\n\x0foutput_asset_id\x18\t \x01(\t\x12\x17\n\x0foutput_filename\x18\n \x01(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"g\n\tInputFile\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x12\n\nobject_key\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x10\n\x08\x66ilename\x18\x05 \x01(\t\"\x92\x02\n\x0cWorkerStatus\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12!\n\x05lanes\x18\x02 \x03(\x0e\x32\x12.framewire.v1.Lane\x12\r\n\x05slots\x18\x03 \x01(\x05\x12\x17\n\x0frunning_job_ids\x18\x04 \x03(\t\x12\'\n\x06models\x18\x05 \x03(\x0b\x32\x17.framewire.v1.ModelInfo\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x0eoverflow_after\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\x12\x12\n\npriorities\x18\t \x03(\x05\x42\x11\n\x0f_overflow_after\"\xa9\x02\n\x0bRunnerOrder\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12!\n\x05steps\x18\x03 \x03(\x0b\x32\x12.framewire.v1.Step\x12,\n\x06output\x18\x04 \x01(\x0b\x32\x1c.framewire.v1.OutputSettings\x12\x12\n\ninput_path\x18\x05 \x01(\t\x12\x13\n\x0boutput_path\x18\x06 \x01(\t\x12\x36\n\tinference\x18\x07 \x01(\x0b\x32#.framewire.work.v1.InferenceAddress\x12\x15\n\rsegments_path\x18\x08 \x01(\t\x12\x30\n\x06resume\x18\t \x03(\x0b\x32 .framewire.work.v1.StoredSegment\"Z\n\rStoredSegment\x12&\n\x07segment\x18\x01 \x01(\x0b\x32\x15.framewire.v1.Segment\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x13\n\x0brecord_path\x18\x03 \x01(\t\"\xe5\x01\n\rSegmentRecord\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x10\n\x08last_pts\x18\x02 \x01(\x03\x12\x11\n\tframes_in\x18\x03 \x01(\x03\x12\x12\n\nframes_out\x18\x04 \x01(\x03\x12\x13\n\x0bstep_states\x18\x05 \x03(\x0c\x12@\n\x08\x63ounters\x18\x06 \x03(\x0b\x32..framewire.work.v1.SegmentRecord.CountersEntry\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"C\n\x10InferenceAddress\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x15\n\rshared_memory\x18\x03 \x01(\x08\"\xd4\x02\n\x0cRunnerReport\x12)\n\x06probed\x18\x01 \x01(\x0b\x32\x17.framewire.v1.MediaInfoH\x00\x12*\n\x08progress\x18\x02 \x01(\x0b\x32\x16.framewire.v1.ProgressH\x00\x12-\n\x04\x64one\x18\x03 \x01(\x0b\x32\x1d.framewire.work.v1.RunnerDoneH\x00\x12\x31\n\x06\x66\x61iled\x18\x04 \x01(\x0b\x32\x1f.framewire.work.v1.RunnerFailedH\x00\x12$\n\x03log\x18\x05 \x01(\x0b\x32\x15.framewire.v1.LogLineH\x00\x12\x33\n\x07segment\x18\x06 \x01(\x0b\x32 .framewire.work.v1.StoredSegmentH\x00\x12(\n\x07preview\x18\x07 \x01(\x0b\x32\x15.framewire.v1.PreviewH\x00\x42\x06\n\x04kind\"|\n\nRunnerDone\x12.\n\x08\x66idelity\x18\x01 \x01(\x0b\x32\x1c.framewire.v1.FidelityReport\x12&\n\x05media\x18\x02 \x01(\x0b\x32\x17.framewire.v1.MediaInfo\x12\x16\n\x0ethumbnail_path\x18\x03 \x01(\t\"E\n\x0cRunnerFailed\x12\"\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x13.framewire.v1.Error\x12\x11\n\tretryable\x18\x02 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x66ramewire/work/v1/work.proto\x12\x11\x66ramewire.work.v1\x1a\x18\x66ramewire/v1/asset.proto\x1a\x16\x66ramewire/v1/job.proto\x1a\x1d\x66ramewire/v1/operations.proto\x1a\x17\x66ramewire/v1/step.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdc\x02\n\x08JobOrder\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x14\n\x0cworkspace_id\x18\x02 \x01(\t\x12,\n\x06inputs\x18\x03 \x03(\x0b\x32\x1c.framewire.work.v1.InputFile\x12!\n\x05steps\x18\x04 \x03(\x0b\x32\x12.framewire.v1.Step\x12,\n\x06output\x18\x05 \x01(\x0b\x32\x1c.framewire.v1.OutputSettings\x12 \n\x04lane\x18\x06 \x01(\x0e\x32\x12.framewire.v1.Lane\x12\x10\n\x08priority\x18\x07 \x01(\x05\x12\x14\n\x0cmax_attempts\x18\x08 \x01(\x05\x12\x17\n\x0foutput_asset_id\x18\t \x01(\t\x12\x17\n\x0foutput_filename\x18\n \x01(\t\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"g\n\tInputFile\x12\x10\n\x08\x61sset_id\x18\x01 \x01(\t\x12\x12\n\nobject_key\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x10\n\x08\x66ilename\x18\x05 \x01(\t\"\xc3\x02\n\x0cWorkerStatus\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12!\n\x05lanes\x18\x02 \x03(\x0e\x32\x12.framewire.v1.Lane\x12\r\n\x05slots\x18\x03 \x01(\x05\x12\x17\n\x0frunning_job_ids\x18\x04 \x03(\t\x12\'\n\x06models\x18\x05 \x03(\x0b\x32\x17.framewire.v1.ModelInfo\x12(\n\x04time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x0eoverflow_after\x18\x07 \x01(\x05H\x00\x88\x01\x01\x12\x10\n\x08\x64raining\x18\x08 \x01(\x08\x12\x12\n\npriorities\x18\t \x03(\x05\x12/\n\x0cmodel_memory\x18\n \x01(\x0b\x32\x19.framewire.v1.ModelMemoryB\x11\n\x0f_overflow_after\"\xa7\x01\n\tModelBook\x12-\n\x06models\x18\x01 \x03(\x0b\x32\x1d.framewire.work.v1.KnownModel\x12-\n\x06leases\x18\x02 \x03(\x0b\x32\x1d.framewire.work.v1.ModelLease\x12.\n\x07waiting\x18\x03 \x03(\x0b\x32\x1d.framewire.work.v1.ModelLease\x12\x0c\n\x04uses\x18\x04 \x01(\x04\"\xd8\x01\n\nKnownModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x04info\x18\x02 \x01(\x0b\x32\x17.framewire.v1.ModelInfo\x12\x14\n\x0cmemory_bytes\x18\x03 \x01(\x03\x12\x0c\n\x04used\x18\x04 \x01(\x04\x12\x10\n\x08\x63hanging\x18\x05 \x01(\t\x12\x0f\n\x07refused\x18\x06 \x01(\t\x12\x30\n\x0crefused_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06pinned\x18\x08 \x01(\x08\x12\x0c\n\x04wish\x18\t \x01(\t\"=\n\nModelLease\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x0e\n\x06models\x18\x03 \x03(\t\"\xa9\x02\n\x0bRunnerOrder\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12!\n\x05steps\x18\x03 \x03(\x0b\x32\x12.framewire.v1.Step\x12,\n\x06output\x18\x04 \x01(\x0b\x32\x1c.framewire.v1.OutputSettings\x12\x12\n\ninput_path\x18\x05 \x01(\t\x12\x13\n\x0boutput_path\x18\x06 \x01(\t\x12\x36\n\tinference\x18\x07 \x01(\x0b\x32#.framewire.work.v1.InferenceAddress\x12\x15\n\rsegments_path\x18\x08 \x01(\t\x12\x30\n\x06resume\x18\t \x03(\x0b\x32 .framewire.work.v1.StoredSegment\"Z\n\rStoredSegment\x12&\n\x07segment\x18\x01 \x01(\x0b\x32\x15.framewire.v1.Segment\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x13\n\x0brecord_path\x18\x03 \x01(\t\"\xe5\x01\n\rSegmentRecord\x12\x13\n\x0b\x66ingerprint\x18\x01 \x01(\t\x12\x10\n\x08last_pts\x18\x02 \x01(\x03\x12\x11\n\tframes_in\x18\x03 \x01(\x03\x12\x12\n\nframes_out\x18\x04 \x01(\x03\x12\x13\n\x0bstep_states\x18\x05 \x03(\x0c\x12@\n\x08\x63ounters\x18\x06 \x03(\x0b\x32..framewire.work.v1.SegmentRecord.CountersEntry\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"C\n\x10InferenceAddress\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x0b\n\x03key\x18\x02 \x01(\t\x12\x15\n\rshared_memory\x18\x03 \x01(\x08\"\xd4\x02\n\x0cRunnerReport\x12)\n\x06probed\x18\x01 \x01(\x0b\x32\x17.framewire.v1.MediaInfoH\x00\x12*\n\x08progress\x18\x02 \x01(\x0b\x32\x16.framewire.v1.ProgressH\x00\x12-\n\x04\x64one\x18\x03 \x01(\x0b\x32\x1d.framewire.work.v1.RunnerDoneH\x00\x12\x31\n\x06\x66\x61iled\x18\x04 \x01(\x0b\x32\x1f.framewire.work.v1.RunnerFailedH\x00\x12$\n\x03log\x18\x05 \x01(\x0b\x32\x15.framewire.v1.LogLineH\x00\x12\x33\n\x07segment\x18\x06 \x01(\x0b\x32 .framewire.work.v1.StoredSegmentH\x00\x12(\n\x07preview\x18\x07 \x01(\x0b\x32\x15.framewire.v1.PreviewH\x00\x42\x06\n\x04kind\"|\n\nRunnerDone\x12.\n\x08\x66idelity\x18\x01 \x01(\x0b\x32\x1c.framewire.v1.FidelityReport\x12&\n\x05media\x18\x02 \x01(\x0b\x32\x17.framewire.v1.MediaInfo\x12\x16\n\x0ethumbnail_path\x18\x03 \x01(\t\"E\n\x0cRunnerFailed\x12\"\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x13.framewire.v1.Error\x12\x11\n\tretryable\x18\x02 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,26 +38,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SEGMENTRECORD_COUNTERSENTRY']._loaded_options = None
   _globals['_SEGMENTRECORD_COUNTERSENTRY']._serialized_options = b'8\001'
-  _globals['_JOBORDER']._serialized_start=160
-  _globals['_JOBORDER']._serialized_end=508
-  _globals['_INPUTFILE']._serialized_start=510
-  _globals['_INPUTFILE']._serialized_end=613
-  _globals['_WORKERSTATUS']._serialized_start=616
-  _globals['_WORKERSTATUS']._serialized_end=890
-  _globals['_RUNNERORDER']._serialized_start=893
-  _globals['_RUNNERORDER']._serialized_end=1190
-  _globals['_STOREDSEGMENT']._serialized_start=1192
-  _globals['_STOREDSEGMENT']._serialized_end=1282
-  _globals['_SEGMENTRECORD']._serialized_start=1285
-  _globals['_SEGMENTRECORD']._serialized_end=1514
-  _globals['_SEGMENTRECORD_COUNTERSENTRY']._serialized_start=1467
-  _globals['_SEGMENTRECORD_COUNTERSENTRY']._serialized_end=1514
-  _globals['_INFERENCEADDRESS']._serialized_start=1516
-  _globals['_INFERENCEADDRESS']._serialized_end=1583
-  _globals['_RUNNERREPORT']._serialized_start=1586
-  _globals['_RUNNERREPORT']._serialized_end=1926
-  _globals['_RUNNERDONE']._serialized_start=1928
-  _globals['_RUNNERDONE']._serialized_end=2052
-  _globals['_RUNNERFAILED']._serialized_start=2054
-  _globals['_RUNNERFAILED']._serialized_end=2123
+  _globals['_JOBORDER']._serialized_start=191
+  _globals['_JOBORDER']._serialized_end=539
+  _globals['_INPUTFILE']._serialized_start=541
+  _globals['_INPUTFILE']._serialized_end=644
+  _globals['_WORKERSTATUS']._serialized_start=647
+  _globals['_WORKERSTATUS']._serialized_end=970
+  _globals['_MODELBOOK']._serialized_start=973
+  _globals['_MODELBOOK']._serialized_end=1140
+  _globals['_KNOWNMODEL']._serialized_start=1143
+  _globals['_KNOWNMODEL']._serialized_end=1359
+  _globals['_MODELLEASE']._serialized_start=1361
+  _globals['_MODELLEASE']._serialized_end=1422
+  _globals['_RUNNERORDER']._serialized_start=1425
+  _globals['_RUNNERORDER']._serialized_end=1722
+  _globals['_STOREDSEGMENT']._serialized_start=1724
+  _globals['_STOREDSEGMENT']._serialized_end=1814
+  _globals['_SEGMENTRECORD']._serialized_start=1817
+  _globals['_SEGMENTRECORD']._serialized_end=2046
+  _globals['_SEGMENTRECORD_COUNTERSENTRY']._serialized_start=1999
+  _globals['_SEGMENTRECORD_COUNTERSENTRY']._serialized_end=2046
+  _globals['_INFERENCEADDRESS']._serialized_start=2048
+  _globals['_INFERENCEADDRESS']._serialized_end=2115
+  _globals['_RUNNERREPORT']._serialized_start=2118
+  _globals['_RUNNERREPORT']._serialized_end=2458
+  _globals['_RUNNERDONE']._serialized_start=2460
+  _globals['_RUNNERDONE']._serialized_end=2584
+  _globals['_RUNNERFAILED']._serialized_start=2586
+  _globals['_RUNNERFAILED']._serialized_end=2655
 # @@protoc_insertion_point(module_scope)

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as abc
 from framewire.v1 import asset_pb2 as asset_pb2
 from framewire.v1 import job_pb2 as job_pb2
+from framewire.v1 import operations_pb2 as operations_pb2
 from framewire.v1 import step_pb2 as step_pb2
 from google.protobuf import descriptor as descriptor
 from google.protobuf import message as message
@@ -124,6 +125,7 @@ class WorkerStatus(message.Message):
     OVERFLOW_AFTER_FIELD_NUMBER: builtins.int
     DRAINING_FIELD_NUMBER: builtins.int
     PRIORITIES_FIELD_NUMBER: builtins.int
+    MODEL_MEMORY_FIELD_NUMBER: builtins.int
     worker: builtins.str
     slots: builtins.int
     """Jobs it runs at once, and runs now."""
@@ -143,6 +145,8 @@ class WorkerStatus(message.Message):
     def priorities(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
         """Priorities it takes; every one when empty."""
 
+    @builtins.property
+    def model_memory(self) -> operations_pb2.ModelMemory: ...
     def __init__(
         self,
         *,
@@ -155,14 +159,128 @@ class WorkerStatus(message.Message):
         overflow_after: builtins.int | None = ...,
         draining: builtins.bool = ...,
         priorities: abc.Iterable[builtins.int] | None = ...,
+        model_memory: operations_pb2.ModelMemory | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "overflow_after", b"overflow_after", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "model_memory", b"model_memory", "overflow_after", b"overflow_after", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "draining", b"draining", "lanes", b"lanes", "models", b"models", "overflow_after", b"overflow_after", "priorities", b"priorities", "running_job_ids", b"running_job_ids", "slots", b"slots", "time", b"time", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "draining", b"draining", "lanes", b"lanes", "model_memory", b"model_memory", "models", b"models", "overflow_after", b"overflow_after", "priorities", b"priorities", "running_job_ids", b"running_job_ids", "slots", b"slots", "time", b"time", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__overflow_after: _TypeAlias = typing.Literal["overflow_after"]  # noqa: Y015
     _WhichOneofArgType__overflow_after: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__overflow_after) -> _WhichOneofReturnType__overflow_after | None: ...
+
+@typing.final
+class ModelBook(message.Message):
+    """What is known of a model server's models and who needs which: one book a server, changed by compare-and-swap."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    MODELS_FIELD_NUMBER: builtins.int
+    LEASES_FIELD_NUMBER: builtins.int
+    WAITING_FIELD_NUMBER: builtins.int
+    USES_FIELD_NUMBER: builtins.int
+    uses: builtins.int
+    """Grows with every lease: says which model was used before which."""
+    @builtins.property
+    def models(self) -> containers.RepeatedCompositeFieldContainer[KnownModel]: ...
+    @builtins.property
+    def leases(self) -> containers.RepeatedCompositeFieldContainer[ModelLease]: ...
+    @builtins.property
+    def waiting(self) -> containers.RepeatedCompositeFieldContainer[ModelLease]:
+        """Jobs that wait for room, in the order they came."""
+
+    def __init__(
+        self,
+        *,
+        models: abc.Iterable[KnownModel] | None = ...,
+        leases: abc.Iterable[ModelLease] | None = ...,
+        waiting: abc.Iterable[ModelLease] | None = ...,
+        uses: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["leases", b"leases", "models", b"models", "uses", b"uses", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class KnownModel(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    INFO_FIELD_NUMBER: builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: builtins.int
+    USED_FIELD_NUMBER: builtins.int
+    CHANGING_FIELD_NUMBER: builtins.int
+    REFUSED_FIELD_NUMBER: builtins.int
+    REFUSED_TIME_FIELD_NUMBER: builtins.int
+    PINNED_FIELD_NUMBER: builtins.int
+    WISH_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    memory_bytes: builtins.int
+    """What it was measured to hold."""
+    used: builtins.int
+    """`ModelBook.uses` when it was used last."""
+    changing: builtins.str
+    """Who is loading or unloading it; empty when nobody is."""
+    refused: builtins.str
+    """Why it could not be loaded the last time; empty when it could."""
+    pinned: builtins.bool
+    """Not to be unloaded until an operator says so."""
+    wish: builtins.str
+    """The last request of an operator that was done."""
+    @builtins.property
+    def info(self) -> step_pb2.ModelInfo:
+        """Not set before it was loaded for the first time."""
+
+    @builtins.property
+    def refused_time(self) -> timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        info: step_pb2.ModelInfo | None = ...,
+        memory_bytes: builtins.int = ...,
+        used: builtins.int = ...,
+        changing: builtins.str = ...,
+        refused: builtins.str = ...,
+        refused_time: timestamp_pb2.Timestamp | None = ...,
+        pinned: builtins.bool = ...,
+        wish: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["info", b"info", "refused_time", b"refused_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["changing", b"changing", "info", b"info", "memory_bytes", b"memory_bytes", "name", b"name", "pinned", b"pinned", "refused", b"refused", "refused_time", b"refused_time", "used", b"used", "wish", b"wish"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class ModelLease(message.Message):
+    """Somebody uses models, or waits to."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    HOLDER_FIELD_NUMBER: builtins.int
+    PURPOSE_FIELD_NUMBER: builtins.int
+    MODELS_FIELD_NUMBER: builtins.int
+    holder: builtins.str
+    """Name of the worker, and a sign of which of its lives, separated by a slash."""
+    purpose: builtins.str
+    """Unique among the holder's: the job's id and the attempt."""
+    @builtins.property
+    def models(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        holder: builtins.str = ...,
+        purpose: builtins.str = ...,
+        models: abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["holder", b"holder", "models", b"models", "purpose", b"purpose"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class RunnerOrder(message.Message):
