@@ -13,6 +13,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.sidedata.sidedata import Type
 from av.stream import Stream
+from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -55,6 +56,10 @@ class VideoFacts:
     colour: Colour
     depth: int
     """Bits a sample."""
+    sampling: str
+    """Of colour: `4:2:0`, `4:2:2`, `4:4:4`, `RGB`; `4:0:0` for none."""
+    alpha: bool
+    """It has transparency."""
     interlaced: bool
     """The first picture is; others may be, too, and are looked at one by one."""
     mastering: MasteringDisplay | None
@@ -126,10 +131,21 @@ def _video_facts(container: InputContainer, stream: VideoStream, frame: VideoFra
         display_matrix=_display_matrix(frame),
         colour=Colour.of(frame, stream.codec_context.codec.canonical_name),
         depth=max(component.bits for component in frame.format.components),
+        sampling=_sampling(frame.format),
+        alpha=any(component.is_alpha for component in frame.format.components),
         interlaced=bool(frame.interlaced_frame),
         mastering=mastering_display(frame),
         light=content_light(frame),
     )
+
+
+def _sampling(form: VideoFormat) -> str:
+    if form.is_rgb or form.has_palette:
+        return "RGB"
+    if len(form.components) < 3:  # luma, and perhaps transparency
+        return "4:0:0"
+    across, down = 4 // form.chroma_width(4), 4 // form.chroma_height(4)
+    return f"4:{4 // across}:{4 // across if down == 1 else 0}"
 
 
 def _expected_frames(stream: VideoStream, rate: Fraction | None, duration: float) -> int:
