@@ -20,7 +20,7 @@ from framewire.jobs.states import TERMINAL, ends_job
 from framewire.v1.asset_pb2 import Asset
 from framewire.v1.job_pb2 import JOB_STATE_CANCELLED, JOB_STATE_QUEUED, Event, Job, StatusChange
 from framewire.work.v1.work_pb2 import JobOrder
-from gateway.recorder import key_of_result
+from gateway.recorder import KEYS
 from gateway.watch import outputs_of, snapshot
 
 EVERY = 15.0
@@ -137,7 +137,7 @@ class Reconciler:
                     break
         if start == 0:
             await self._repair.renumber(job, 0)
-        await self._jobs.fold(events, result_key=key_of_result)
+        await self._jobs.fold(events, keys=KEYS)
 
     async def _look_at_resting(self) -> None:
         since, after = datetime.now(UTC) - _LOG_KNOWS, ""

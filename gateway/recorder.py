@@ -6,9 +6,10 @@ import logging
 from collections.abc import Sequence
 
 from framewire.bus.interface import EventFeed, EventLog, Received
+from framewire.db.folding import ObjectKeys
 from framewire.db.jobs import JobStore
 from framewire.errors import FramewireError, Unavailable
-from framewire.storage.keys import result_key
+from framewire.storage.keys import result_key, segments_prefix, thumbnail_key
 from framewire.v1.asset_pb2 import Asset
 from framewire.v1.job_pb2 import Event
 
@@ -71,7 +72,7 @@ class Recorder:
                 log.critical("event %d of %s is not recorded", event.number, event.job_id, exc_info=True)
 
     async def _fold(self, *events: Event) -> None:
-        await self._jobs.fold(events, result_key=key_of_result)
+        await self._jobs.fold(events, keys=KEYS)
 
     async def _fetch(self, feed: EventFeed) -> Sequence[Received]:
         try:
@@ -87,6 +88,13 @@ class Recorder:
             self._feed = None
 
 
-def key_of_result(event: Event, output: Asset) -> str:
-    """Where the attempt that ended the job put its result."""
+def _result(event: Event, output: Asset) -> str:
     return result_key(event.workspace_id, event.job_id, event.attempt, output.asset_id)
+
+
+def _thumbnail(event: Event) -> str:
+    return thumbnail_key(event.workspace_id, event.job_id, event.attempt)
+
+
+KEYS = ObjectKeys(result=_result, thumbnail=_thumbnail, segments=segments_prefix)
+"""Where the attempt that ended a job put what it made."""

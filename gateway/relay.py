@@ -138,6 +138,8 @@ class Relay:
                 await self._remove(JobOrder.FromString(row.payload))
             case OutboxKind.DELETE_OBJECT:
                 await self._store.delete(row.payload.decode())
+            case OutboxKind.DELETE_BELOW:
+                await self._store.delete_below(row.payload.decode())
 
     async def _append(self, event: Event) -> None:
         last = await self._bus.events.last(event.job_id)

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from framewire.db.assets import AssetStore
 from framewire.db.database import Database
+from framewire.db.folding import ObjectKeys
 from framewire.db.jobs import JobStore
 from framewire.db.outbox import Outbox, OutboxKind
 from framewire.db.releasing import Windows, default_windows
@@ -24,6 +25,11 @@ from framewire.v1.job_pb2 import Event, Job, OutputSettings, StatusChange
 from framewire.v1.step_pb2 import LANE_GPU, Enhance, Step
 from framewire.work.v1.work_pb2 import InputFile, JobOrder
 
+KEYS = ObjectKeys(
+    result=lambda event, asset: f"result/{event.attempt}/{asset.asset_id}",
+    thumbnail=lambda event: f"thumbnail/{event.attempt}",
+    segments=lambda workspace_id, job_id: f"{workspace_id}/segments/{job_id}/",
+)
 W = "default"
 
 
@@ -57,7 +63,7 @@ class Stores:
         return await self.jobs.create_job(an_order((await self.ready()).asset.asset_id, **order))
 
     async def fold(self, *events: Event) -> None:
-        await self.jobs.fold(events, result_key=lambda event, asset: f"result/{event.attempt}/{asset.asset_id}")
+        await self.jobs.fold(events, keys=KEYS)
 
     async def released(self) -> list[str]:
         """Ids of the jobs whose orders are to be sent, in the order of sending."""

@@ -13,8 +13,9 @@ from coordinator.worker.patience import patiently
 from coordinator.worker.tools import Tools
 from coordinator.worker.transfer import file_facts
 from framewire.bus.interface import EventLog
+from framewire.bus.past import past
 from framewire.errors import NotFound
-from framewire.jobs.segments import Committed, CommittedSegment, followed_by
+from framewire.jobs.segments import Committed, CommittedSegment, fold
 from framewire.storage.keys import segment_key, segment_record_key
 from framewire.work.v1.work_pb2 import JobOrder, StoredSegment
 
@@ -35,14 +36,9 @@ async def committed_before(journal: Journal, events: EventLog, order: JobOrder, 
     )
 
 
-async def _read(log_: EventLog, job_id: str, *, until: int) -> Committed:
-    committed: Committed = ()
-    async with aclosing(log_.read(job_id)) as events:  # type: ignore[type-var]  # readers are generators
-        async for event in events:
-            committed = followed_by(committed, event)
-            if event.number >= until:
-                break
-    return committed
+async def _read(events: EventLog, job_id: str, *, until: int) -> Committed:
+    async with aclosing(past(events, job_id, until=until)) as told:
+        return fold([event async for event in told if event.HasField("segment")])
 
 
 async def fetch_committed(order: JobOrder, committed: Committed, folder: Path, tools: Tools) -> list[StoredSegment]:

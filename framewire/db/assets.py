@@ -101,8 +101,9 @@ class AssetStore:
             if user := await _unfinished_user(connection, asset_id):
                 raise Conflict(f"job {user} needs this asset; cancel it or wait", code=ErrorCode.ASSET_IN_USE)
             await connection.execute(assets.delete().where(assets.c.asset_id == asset_id))
-            deletion = (OutboxKind.DELETE_OBJECT, row.object_key.encode())
-            await outbox.put(connection, workspace_id, asset_id, deletion)
+            keys = filter(None, (row.object_key, row.thumbnail_key))
+            deletions = [(OutboxKind.DELETE_OBJECT, key.encode()) for key in keys]
+            await outbox.put(connection, workspace_id, asset_id, *deletions)
         self._database.outbox_filled.set()
 
 

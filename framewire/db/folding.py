@@ -8,6 +8,7 @@ event adds and never takes back (media facts, the time of the start) is taken fr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC
 from itertools import groupby
 from typing import Any
@@ -16,23 +17,36 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from framewire.db import outbox
 from framewire.db.releasing import Place
 from framewire.db.reservations import Reservations
 from framewire.db.rows import Row, job_state
 from framewire.db.tables import assets, jobs
-from framewire.jobs.states import TERMINAL, can_follow, state_name
+from framewire.jobs.states import FINAL, TERMINAL, can_follow, state_name
 from framewire.v1.asset_pb2 import Asset, AssetState
 from framewire.v1.job_pb2 import JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, JOB_STATE_WAITING_UPLOAD, Event
 from framewire.work.v1.work_pb2 import JobOrder
 
 NOT_ENDED: dict[str, Any] = {"end_time": None, "error_code": "", "error_message": ""}
 """What a row says of its end while there is none."""
-ResultKey = Callable[[Event, Asset], str]
 _ENDED = frozenset(state_name(state) for state in TERMINAL)
+_OVER = frozenset(state_name(state) for state in FINAL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectKeys:
+    """Where things lie in the object store, which this package does not know."""
+
+    result: Callable[[Event, Asset], str]
+    """A result, told of by the event that ended its job."""
+    thumbnail: Callable[[Event], str]
+    """Its thumbnail."""
+    segments: Callable[[str, str], str]
+    """What the keys of a job's segments begin with, by workspace and job."""
 
 
 async def fold(
-    connection: AsyncConnection, events: Sequence[Event], result_key: ResultKey, reservations: Reservations
+    connection: AsyncConnection, events: Sequence[Event], keys: ObjectKeys, reservations: Reservations
 ) -> set[Place]:
     """Fold events of any number of jobs; one update a job, whatever the number of its events.
 
@@ -45,15 +59,17 @@ async def fold(
         row = (await connection.execute(query)).one_or_none()
         if row is None:
             continue
-        state = await _fold_job(connection, row, list(group), result_key)
+        state = await _fold_job(connection, row, list(group), keys)
         if state in _ENDED:
             ended.add(Place(row.workspace_id, row.lane, row.priority))
+        if state in _OVER and row.state not in _OVER:
+            await outbox.delete_segments(connection, row.workspace_id, job_id, keys.segments(row.workspace_id, job_id))
         if state in _ENDED and row.state not in _ENDED:
             await reservations.settle(connection, JobOrder.FromString(row.job_order), job_state(state))
     return ended
 
 
-async def _fold_job(connection: AsyncConnection, row: Row, events: Sequence[Event], result_key: ResultKey) -> str:
+async def _fold_job(connection: AsyncConnection, row: Row, events: Sequence[Event], keys: ObjectKeys) -> str:
     """Returns the state the job comes to."""
     change: dict[str, Any] = {}
     for event in events:
@@ -64,7 +80,7 @@ async def _fold_job(connection: AsyncConnection, row: Row, events: Sequence[Even
             continue
         _apply(change, event)
         for output in event.status.outputs:
-            await _insert_output(connection, event, output, result_key(event, output))
+            await _insert_output(connection, event, output, keys)
     if change:
         await connection.execute(jobs.update().where(jobs.c.job_id == row.job_id).values(change))
     return str(change.get("state", row.state))
@@ -127,7 +143,7 @@ async def _store_media(connection: AsyncConnection, event: Event) -> None:
     await connection.execute(query.values(media=probed.media.SerializeToString()))
 
 
-async def _insert_output(connection: AsyncConnection, event: Event, output: Asset, object_key: str) -> None:
+async def _insert_output(connection: AsyncConnection, event: Event, output: Asset, keys: ObjectKeys) -> None:
     created = output.create_time if output.HasField("create_time") else event.time
     values = {
         "asset_id": output.asset_id,
@@ -137,9 +153,10 @@ async def _insert_output(connection: AsyncConnection, event: Event, output: Asse
         "size_bytes": output.size_bytes,
         "declared_sha256": "",
         "sha256": output.sha256,
-        "object_key": object_key,
+        "object_key": keys.result(event, output),
         "source_job_id": event.job_id,
         "media": output.media.SerializeToString() if output.HasField("media") else None,
+        "thumbnail_key": keys.thumbnail(event) if output.has_thumbnail else "",
         "create_time": created.ToDatetime(UTC),
         "expire_time": output.expire_time.ToDatetime(UTC) if output.HasField("expire_time") else None,
     }

@@ -19,7 +19,6 @@ from framewire.db.reservations import FreeOfCharge, Reservations
 from framewire.db.tables import job_inputs, jobs
 from framewire.errors import Conflict, ErrorCode, NotFound
 from framewire.jobs.states import TERMINAL, state_name
-from framewire.v1.asset_pb2 import Asset
 from framewire.v1.job_pb2 import Event, Job, JobState
 from framewire.work.v1.work_pb2 import JobOrder
 
@@ -148,14 +147,14 @@ class JobStore:
                 self._database.outbox_filled.set()
         return left
 
-    async def fold(self, events: Sequence[Event], *, result_key: Callable[[Event, Asset], str]) -> None:
+    async def fold(self, events: Sequence[Event], *, keys: folding.ObjectKeys) -> None:
         """Bring the rows up to these events, all or none of them, and release what those that ended made room for.
 
         An event that was folded before, or that comes after one that ends the job, changes nothing; jobs
-        nobody knows are passed over. `result_key` says where an event's output lies in the object store.
+        nobody knows are passed over. `keys` say where its outputs lie in the object store.
         """
         async with self._database.write() as connection:
-            ended = await folding.fold(connection, events, result_key, self._reservations)
+            ended = await folding.fold(connection, events, keys, self._reservations)
             released = await release(connection, ended, self._windows)
         if released:
             self._database.outbox_filled.set()

@@ -25,6 +25,7 @@ class OutboxKind(enum.StrEnum):
     REQUEST_CANCELLATION = "request_cancellation"  # framewire.work.v1.JobOrder, to the board
     REMOVE_ORDER = "remove_order"  # framewire.work.v1.JobOrder, from the queue
     DELETE_OBJECT = "delete_object"  # the object's key in UTF-8
+    DELETE_BELOW = "delete_below"  # what the keys of the objects begin with, in UTF-8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +38,8 @@ class OutboxRow:
     payload: bytes
 
 
-ON_BUS = frozenset(OutboxKind) - {OutboxKind.DELETE_OBJECT}
-IN_STORE = frozenset({OutboxKind.DELETE_OBJECT})
+IN_STORE = frozenset({OutboxKind.DELETE_OBJECT, OutboxKind.DELETE_BELOW})
+ON_BUS = frozenset(OutboxKind) - IN_STORE
 """What each server behind the gateway is needed for. Rows of one subject are all of one of these."""
 
 
@@ -67,6 +68,16 @@ class Outbox:
             return
         async with self._database.write() as connection:
             await connection.execute(outbox.delete().where(outbox.c.outbox_id.in_(outbox_ids)))
+
+
+async def delete_segments(connection: AsyncConnection, workspace_id: str, job_id: str, prefix: str) -> None:
+    """Have every segment of a job deleted, whatever attempt left it; `prefix` is what their keys begin with.
+
+    For a job that has succeeded or was cancelled, at once. A FAILED one keeps its segments for a retry; they go when
+    what else is kept of it expires.
+    """
+    # a subject of its own: what has the job's id here is about to change the job
+    await put(connection, workspace_id, f"seg_{job_id.partition('_')[2]}", (OutboxKind.DELETE_BELOW, prefix.encode()))
 
 
 async def put(connection: AsyncConnection, workspace_id: str, subject: str, *entries: tuple[OutboxKind, bytes]) -> None:

@@ -25,6 +25,8 @@ class StoredAsset:
     """Where its bytes lie in the object store."""
     declared_sha256: str
     """What the client said they would hash to; empty when it did not say."""
+    thumbnail_key: str = ""
+    """Where its small picture lies; empty when there is none."""
 
 
 def timestamp(time: datetime) -> Timestamp:
@@ -57,8 +59,14 @@ def stored_asset(row: Row) -> StoredAsset:
         media=MediaInfo.FromString(row.media) if row.media is not None else None,
         create_time=timestamp(row.create_time),
         expire_time=timestamp(row.expire_time) if row.expire_time else None,
+        has_thumbnail=bool(row.thumbnail_key),
     )
-    return StoredAsset(asset=asset, object_key=row.object_key, declared_sha256=row.declared_sha256)
+    return StoredAsset(
+        asset=asset,
+        object_key=row.object_key,
+        declared_sha256=row.declared_sha256,
+        thumbnail_key=row.thumbnail_key,
+    )
 
 
 def job(row: Row) -> Job:

@@ -58,6 +58,7 @@ assets = sa.Table(
     sa.Column("declared_sha256", sa.String(64), nullable=False),
     sa.Column("sha256", sa.String(64), nullable=False),
     sa.Column("object_key", sa.String(255), nullable=False),
+    sa.Column("thumbnail_key", sa.String(255), nullable=False, default=""),  # empty: there is none
     sa.Column("source_job_id", sa.String(30), nullable=False),
     sa.Column("media", sa.LargeBinary, nullable=True),
     sa.Column("create_time", UtcTime, nullable=False),

@@ -5,12 +5,17 @@ from __future__ import annotations
 from gateway.handlers.assets import AssetHandlers
 from gateway.handlers.jobs import JobHandlers
 from gateway.handlers.operations import OperationsHandlers
+from gateway.handlers.playlist import PlaylistHandlers
 from gateway.handlers.steps import StepHandlers
 from gateway.pipeline import StreamHandler, UnaryHandler
 
 
 def unary_handlers(
-    assets: AssetHandlers, jobs: JobHandlers, steps: StepHandlers, operations: OperationsHandlers
+    assets: AssetHandlers,
+    jobs: JobHandlers,
+    playlists: PlaylistHandlers,
+    steps: StepHandlers,
+    operations: OperationsHandlers,
 ) -> dict[str, UnaryHandler]:
     """Every method that gives one answer."""
     return {
@@ -25,6 +30,7 @@ def unary_handlers(
         "framewire.v1.JobService/ListJobs": jobs.list_jobs,
         "framewire.v1.JobService/CancelJob": jobs.cancel_job,
         "framewire.v1.JobService/RetryJob": jobs.retry_job,
+        "framewire.v1.JobService/GetPlaylist": playlists.get_playlist,
         "framewire.v1.StepService/ListSteps": steps.list_steps,
         "framewire.v1.StepService/GetStep": steps.get_step,
         "framewire.v1.OperationsService/ListWorkers": operations.list_workers,

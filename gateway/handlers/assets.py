@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
+
 from google.protobuf.empty_pb2 import Empty
 
 from framewire.db.assets import AssetStore
-from framewire.db.rows import timestamp
-from framewire.errors import Conflict, ErrorCode
+from framewire.db.rows import StoredAsset, timestamp
+from framewire.errors import Conflict, ErrorCode, NotFound
 from framewire.jobs.ids import new_asset_id
 from framewire.storage.interface import SignedRequest
 from framewire.storage.keys import upload_key
@@ -92,9 +94,16 @@ class AssetHandlers:
         stored = await self._assets.get(call.workspace_id, request.asset_id)
         if stored.asset.state != ASSET_STATE_READY:
             raise Conflict("the asset's upload is not complete", code=ErrorCode.ASSET_NOT_READY)
-        ttl = request.ttl_seconds or _DOWNLOAD_TTL
-        signed = await self._store.presign_get(stored.object_key, ttl=ttl, filename=stored.asset.filename)
+        key, filename = _thumbnail(stored) if request.thumbnail else (stored.object_key, stored.asset.filename)
+        signed = await self._store.presign_get(key, ttl=request.ttl_seconds or _DOWNLOAD_TTL, filename=filename)
         return CreateDownloadUrlResponse(download=_signed_url(signed))
+
+
+def _thumbnail(stored: StoredAsset) -> tuple[str, str]:
+    """Its key, and a name to save it under."""
+    if not stored.thumbnail_key:
+        raise NotFound(f"there is no thumbnail of {stored.asset.asset_id}", code=ErrorCode.THUMBNAIL_NOT_FOUND)
+    return stored.thumbnail_key, f"{PurePath(stored.asset.filename).stem}.jpg"
 
 
 def _signed_url(signed: SignedRequest) -> SignedUrl:

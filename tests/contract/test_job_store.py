@@ -515,3 +515,36 @@ def test_a_url_of_another_kind_is_a_config_error(url):
     with pytest.raises(LocalError) as caught:
         Database.open(url)
     assert caught.value.code == ErrorCode.CONFIG_INVALID
+
+
+@pytest.mark.parametrize("end", [JOB_STATE_SUCCEEDED, JOB_STATE_CANCELLED])
+async def test_the_segments_of_a_job_that_is_over_are_deleted_once(stores, end):
+    job = await stores.queued()
+    await stores.sent()
+    events = [a_status(job, 5, JOB_STATE_RUNNING), a_status(job, 6, end)]
+    await stores.fold(*events)
+    await stores.fold(*events)
+    rows = await stores.outbox.take(9)
+    assert [(row.kind, row.payload.decode()) for row in rows] == [
+        (OutboxKind.DELETE_BELOW, f"{W}/segments/{job.job_id}/")
+    ]
+
+
+async def test_a_job_that_failed_keeps_its_segments(stores):
+    job = await stores.queued()
+    await stores.sent()
+    await stores.fold(a_status(job, 5, JOB_STATE_RUNNING), a_status(job, 6, JOB_STATE_FAILED))
+    assert await stores.outbox.take(9) == []
+
+
+async def test_a_thumbnail_is_known_by_its_result_and_goes_with_it(stores):
+    job = await stores.queued()
+    end = a_status(job, 5, JOB_STATE_SUCCEEDED)
+    end.status.outputs.add(asset_id=new_asset_id(), filename="x.mp4", state=ASSET_STATE_READY, has_thumbnail=True)
+    await stores.fold(end)
+    stored = await stores.assets.get(W, end.status.outputs[0].asset_id)
+    assert stored.asset.has_thumbnail
+    await stores.sent()
+    await stores.assets.delete(W, stored.asset.asset_id)
+    deleted = [row.payload.decode() for row in await stores.outbox.take(9)]
+    assert deleted == [stored.object_key, stored.thumbnail_key]

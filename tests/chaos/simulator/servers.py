@@ -90,7 +90,7 @@ class Database:
         )
         return True
 
-    async def fold(self, events: Sequence[Event], *, result_key: Any) -> None:
+    async def fold(self, events: Sequence[Event], *, keys: Any) -> None:
         """`JobStore.fold`: the guards are repeated here, what an event changes is the real thing's own."""
         for event in sorted(events, key=lambda event: (event.job_id, event.number)):
             row = self.rows.get(event.job_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -13,6 +14,7 @@ from chaos.simulator.wire import BusProxy, Proxy, Wire
 from coordinator.disposition import Cancelled, Disposition, Done, Fenced, Interrupted, after_failure
 from coordinator.worker import journal, run, settle
 from coordinator.worker.journal import Journal
+from coordinator.worker.keys import AttemptKeys
 from coordinator.worker.run import JobRun
 from framewire.bus import events
 from framewire.bus.interface import EventConflict
@@ -74,13 +76,16 @@ class Transfer:
         self._uploads[key] = content
         await patiently(lambda: self._wire.cross("store.put", self._store.put(key, content)), patience=1)
 
-    def keep(self, key: str) -> None:
-        self._uploads.pop(key, None)
+    def keep(self, *keys: str) -> None:
+        for key in keys:
+            self._uploads.pop(key, None)
 
-    async def discard(self, key: str) -> bool:
-        content = self._uploads.pop(key, None)
-        if content is None:
-            return True
+    async def discard(self, *prefixes: str) -> bool:
+        begun = [key for key in self._uploads if key.startswith(prefixes)]
+        return all([await self._discard(key) for key in begun])
+
+    async def _discard(self, key: str) -> bool:
+        content = self._uploads.pop(key)
         try:
             await patiently(lambda: self._wire.cross("store.delete", self._store.delete(key)), patience=1)
         except Unavailable:
@@ -111,9 +116,10 @@ class Run(JobRun):
             )
 
     @property
-    def result_key(self) -> str:
-        key = super().result_key
-        return f"{self.order.job_id}/result" if self._worker.world.mutation == "shared key" else key
+    def keys(self) -> AttemptKeys:
+        keys = super().keys
+        shared = self._worker.world.mutation == "shared key"
+        return replace(keys, result=f"{self.order.job_id}/result") if shared else keys
 
     async def _within_limit(self, journal: Journal) -> Done:
         self._worker.world.began(self.order.job_id, journal.attempt)
@@ -126,10 +132,10 @@ class Run(JobRun):
                 await journal.progress(Progress(stage="process", fraction=0.5))
             else:
                 raise WorkerError("as scripted", retryable=outcome == "fails for now")
-        await self._tools.transfer.store(self.result_key, content)
+        await self._tools.transfer.store(self.keys.result, content)
         if self._halted is not None:
             raise Halted
-        asset = Asset(asset_id=self.order.output_asset_id, sha256=content, filename=self.result_key)
+        asset = Asset(asset_id=self.order.output_asset_id, sha256=content, filename=self.keys.result)
         return Done(output=asset, fidelity=FidelityReport())
 
 

@@ -28,7 +28,7 @@ from framewire.v1.job_pb2 import (
 from framewire.v1.step_pb2 import LANE_GPU
 from framewire.work.v1.work_pb2 import InputFile, JobOrder, WorkerStatus
 from gateway.reconciler import Reconciler
-from gateway.recorder import key_of_result
+from gateway.recorder import KEYS
 from gateway.relay import Relay
 
 W = "default"
@@ -77,7 +77,7 @@ class Setup:
         return event
 
     async def record(self, *events: Event) -> None:
-        await self.jobs.fold(events, result_key=key_of_result)
+        await self.jobs.fold(events, keys=KEYS)
 
     async def look(self) -> None:
         await self.reconciler.round()

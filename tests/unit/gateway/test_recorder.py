@@ -9,7 +9,7 @@ from framewire.errors import ErrorCode, Unavailable
 from framewire.testing.bus import MemoryBus
 from framewire.v1.asset_pb2 import Asset
 from framewire.v1.job_pb2 import Event, Progress
-from gateway.recorder import Recorder, key_of_result
+from gateway.recorder import KEYS, Recorder
 
 
 class Rows:
@@ -20,7 +20,7 @@ class Rows:
         self.away = False
         self.poison: set[int] = set()
 
-    async def fold(self, events, *, result_key) -> None:
+    async def fold(self, events, *, keys) -> None:
         if self.poison & {event.number for event in events}:
             raise ValueError("this can never be stored")
         if self.away:
@@ -76,9 +76,10 @@ async def test_what_was_not_stored_comes_again_after_a_restart():
     assert rows.folded == [[1], [2, 3]]
 
 
-def test_a_result_lies_where_its_attempt_put_it():
+def test_a_result_and_its_thumbnail_lie_where_their_attempt_put_them():
     event = Event(job_id="job_a", workspace_id="w", attempt=2)
-    assert key_of_result(event, Asset(asset_id="ast_b")) == "w/results/job_a/2/ast_b"
+    assert KEYS.result(event, Asset(asset_id="ast_b")) == "w/results/job_a/2/ast_b"
+    assert KEYS.thumbnail(event) == "w/thumbnails/job_a/2.jpg"
 
 
 async def test_a_feed_that_was_lost_is_opened_again(monkeypatch):

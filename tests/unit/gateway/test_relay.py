@@ -29,6 +29,7 @@ from framewire.v1.job_pb2 import (
 from framewire.v1.step_pb2 import LANE_GPU
 from framewire.work.v1.work_pb2 import InputFile, JobOrder
 from gateway import relay
+from gateway.recorder import KEYS
 from gateway.relay import Relay
 
 W = "default"
@@ -291,7 +292,7 @@ async def test_the_bytes_of_a_deleted_asset_are_deleted(s):
     await s.relay.round()
     await s.jobs.fold(
         [Event(number=9, job_id=job.job_id, status=StatusChange(state=JOB_STATE_FAILED))],
-        result_key=lambda event, asset: "",
+        keys=KEYS,
     )
     key = f"k/{job.input_asset_ids[0]}"
     s.store._objects[key] = b"x"

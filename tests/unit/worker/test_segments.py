@@ -260,11 +260,12 @@ async def test_a_segment_that_is_on_its_way_when_the_job_is_cancelled_is_not_lef
 
 
 async def test_uploads_do_not_hold_up_what_else_is_said(rig: Rig, store: Store) -> None:
-    never = asyncio.Event()
-    store.before_segment = never.wait
+    not_yet = asyncio.Event()
+    store.before_segment = not_yet.wait
     async with rig.worker():
         order = await rig.submit([["segment", 0], ["progress", 0.5], *SUCCEED])
         events = await rig.until_end(order)
+        not_yet.set()
     assert story(events)[-1] == "SUCCEEDED 1"
     assert segments(events) == []
 
