@@ -51,6 +51,7 @@ drift: venv-test
 	$(BIN)/python scripts/generate_protos.py --check
 	$(BIN)/python -m exporters --check
 	$(BIN)/python scripts/document_errors.py --check
+	$(BIN)/python scripts/document_api.py --check
 
 proto: venv-test ## generate code from proto/
 	$(BIN)/python scripts/generate_protos.py

@@ -7,6 +7,7 @@
     ├── MediaError              the input's bytes are the problem
     ├── StepError               a step cannot be applied to this input or by this model
     ├── Unavailable             a server did not answer; retryable
+    │   └── TooMuch             it answers, but not to so many calls; later
     ├── WorkerError             the machinery failed while a job ran
     └── LocalError              this machine or this command line, not a server
 
@@ -27,6 +28,9 @@ class ErrorCode(enum.StrEnum):
     INVALID_ARGUMENT = "INVALID_ARGUMENT"  # A field breaks its rule; the violations name it.
     NOT_FOUND = "NOT_FOUND"  # No such address or method.
     UNIMPLEMENTED = "UNIMPLEMENTED"  # The server does not know this method.
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED"  # The address is known, but not with this HTTP method.
+    RATE_LIMITED = "RATE_LIMITED"  # This caller asks too often or has too many streams open; `Retry-After` says when.
+    OVERLOADED = "OVERLOADED"  # The gateway has too much to do; `Retry-After` says when to come back.
     PAGE_TOKEN_INVALID = "PAGE_TOKEN_INVALID"  # The page token was not made by this list.  # noqa: S105 - a code, not a secret
     IDEMPOTENCY_KEY_REUSED = "IDEMPOTENCY_KEY_REUSED"  # The key was used before with another request.
     ASSET_NOT_FOUND = "ASSET_NOT_FOUND"  # No such asset in this workspace.
@@ -145,6 +149,16 @@ class Unavailable(FramewireError):
 
     default_code = ErrorCode.INTERNAL
     retryable = True
+
+
+class TooMuch(Unavailable):
+    """More than this caller, or all of them together, may ask for now. `retry_after` is in seconds."""
+
+    default_code = ErrorCode.OVERLOADED
+
+    def __init__(self, message: str, *, code: ErrorCode, retry_after: float) -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
 
 
 class WorkerError(FramewireError):

@@ -23,17 +23,17 @@ from gateway.handlers import stream_handlers, unary_handlers
 from gateway.handlers.assets import AssetHandlers
 from gateway.handlers.jobs import JobHandlers
 from gateway.handlers.operations import OperationsHandlers
-from gateway.handlers.playlist import PlaylistHandlers
 from gateway.handlers.steps import StepHandlers
+from gateway.limits import Gate, LimitSettings
 from gateway.models import LiveModels
 from gateway.pipeline import Pipeline
-from gateway.playlists import Playlists
 from gateway.readiness import Readiness
 from gateway.reconciler import Reconciler
 from gateway.recorder import Recorder
 from gateway.relay import Relay
 from gateway.release import Releaser
 from gateway.rest.server import RestServer
+from gateway.rest.settings import HttpSettings
 from gateway.rpc.server import RpcServer
 from gateway.uploads import SigningStore, UploadChecker
 from gateway.watch import Watcher
@@ -46,7 +46,17 @@ log = logging.getLogger(__name__)
 class Gateway:
     """start, then stop. What it is given stays its giver's: close it after `stop`."""
 
-    def __init__(self, *, database: Database, bus: Bus, store: SigningStore, grpc: Address, rest: Address) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        bus: Bus,
+        store: SigningStore,
+        grpc: Address,
+        rest: Address,
+        limits: LimitSettings | None = None,
+        http: HttpSettings | None = None,
+    ) -> None:
         self._stopping = asyncio.Event()
         self._database = database
         fleet = Fleet(bus.workers, bus.controls)
@@ -69,15 +79,15 @@ class Gateway:
             unary=unary_handlers(
                 AssetHandlers(assets, store, UploadChecker(store)),
                 job_handlers := _job_handlers(jobs, assets, bus, fleet, queue, self._stopping),
-                PlaylistHandlers(jobs, Playlists(bus.events, store)),
                 StepHandlers(LiveModels(fleet)),
                 OperationsHandlers(fleet, bus.controls, queue, DeadLetterOffice(bus.dead_letters, jobs)),
             ),
             streams=stream_handlers(job_handlers),
+            gate=Gate(limits or LimitSettings()),
         )
         checks = {"database": database.ping, "bus": bus.ping, "store": lambda: store.head("readyz")}
         self.rpc = RpcServer(pipeline, str(grpc))
-        self.rest = RestServer(pipeline, Readiness(checks, self._stopping), rest, grace=GRACE)
+        self.rest = RestServer(pipeline, Readiness(checks, self._stopping), rest, grace=GRACE, settings=http)
 
     async def start(self) -> None:
         """Migrate the database, begin the background work, serve. Stops again what it started when one part fails."""

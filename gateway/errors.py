@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator, Mapping
 
 import grpc
@@ -22,6 +23,9 @@ STATUSES: Mapping[ErrorCode, grpc.StatusCode] = {
     ErrorCode.INVALID_ARGUMENT: grpc.StatusCode.INVALID_ARGUMENT,
     ErrorCode.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorCode.UNIMPLEMENTED: grpc.StatusCode.UNIMPLEMENTED,
+    ErrorCode.METHOD_NOT_ALLOWED: grpc.StatusCode.UNIMPLEMENTED,
+    ErrorCode.RATE_LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    ErrorCode.OVERLOADED: grpc.StatusCode.UNAVAILABLE,
     ErrorCode.PAGE_TOKEN_INVALID: grpc.StatusCode.INVALID_ARGUMENT,
     ErrorCode.IDEMPOTENCY_KEY_REUSED: grpc.StatusCode.ALREADY_EXISTS,
     ErrorCode.ASSET_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
@@ -77,6 +81,7 @@ HTTP: Mapping[grpc.StatusCode, int] = {
     grpc.StatusCode.NOT_FOUND: 404,
     grpc.StatusCode.ALREADY_EXISTS: 409,
     grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
     grpc.StatusCode.CANCELLED: 499,
     grpc.StatusCode.INTERNAL: 500,
     grpc.StatusCode.UNIMPLEMENTED: 501,
@@ -84,6 +89,9 @@ HTTP: Mapping[grpc.StatusCode, int] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 
+HTTP_ONLY: Mapping[ErrorCode, int] = {ErrorCode.METHOD_NOT_ALLOWED: 405}
+"""What HTTP has a status of its own for."""
+_PAUSE = 1.0  # seconds after which a call that may succeed later is to be tried again
 log = logging.getLogger(__name__)
 
 
@@ -94,11 +102,16 @@ def grpc_status(error: FramewireError) -> grpc.StatusCode:
 
 def http_status(error: FramewireError) -> int:
     """The error's status on HTTP."""
-    return HTTP[grpc_status(error)]
+    return HTTP_ONLY.get(error.code) or HTTP[grpc_status(error)]
+
+
+def retry_after(error: FramewireError) -> float | None:
+    """Seconds after which the same call may succeed; None when it never will."""
+    return getattr(error, "retry_after", _PAUSE) if error.retryable else None
 
 
 def to_status(error: FramewireError, request_id: str) -> status_pb2.Status:
-    """The error as both wires carry it: ErrorInfo with the code, RequestInfo, BadRequest where fields are to blame."""
+    """The error as both wires carry it: ErrorInfo with the code, RequestInfo, RetryInfo, BadRequest."""
     number: int = grpc_status(error).value[0]
     status = status_pb2.Status(code=number, message=error.message)
     info = error_details_pb2.ErrorInfo(
@@ -106,6 +119,10 @@ def to_status(error: FramewireError, request_id: str) -> status_pb2.Status:
     )
     status.details.add().Pack(info)
     status.details.add().Pack(error_details_pb2.RequestInfo(request_id=request_id))
+    if (pause := retry_after(error)) is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(math.ceil(pause * 1000))
+        status.details.add().Pack(retry)
     if error.violations:
         fields = [{"field": each.field, "description": each.description} for each in error.violations]
         status.details.add().Pack(error_details_pb2.BadRequest(field_violations=fields))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from google.api import annotations_pb2
@@ -29,10 +30,13 @@ class Method:
     name: str
     """e.g. `CreateJob`."""
     request: type[Message]
+    response: type[Message]
     streams: bool
     """It answers with a stream."""
     http: HttpRule
     """Its address on REST."""
+    descriptor: MethodDescriptor
+    """As the contract has it."""
 
     @property
     def full_name(self) -> str:
@@ -40,9 +44,9 @@ class Method:
         return f"{self.service}/{self.name}"
 
 
-def public_methods() -> list[Method]:
+def public_methods(services: Iterable[ServiceDescriptor] = SERVICES) -> list[Method]:
     """Every method of every public service."""
-    return [_method(method) for service in SERVICES for method in service.methods]
+    return [_method(method) for service in services for method in service.methods]
 
 
 def _method(descriptor: MethodDescriptor) -> Method:
@@ -50,6 +54,8 @@ def _method(descriptor: MethodDescriptor) -> Method:
         service=descriptor.containing_service.full_name,
         name=descriptor.name,
         request=message_factory.GetMessageClass(descriptor.input_type),
+        response=message_factory.GetMessageClass(descriptor.output_type),
         streams=descriptor.server_streaming,
         http=descriptor.GetOptions().Extensions[annotations_pb2.http],
+        descriptor=descriptor,
     )

@@ -1,10 +1,11 @@
 """What happens to every call, whichever wire it came on:
 
-request id -> who calls -> parse -> the contract's rules -> handler -> only typed errors leave
+request id -> who calls -> limits -> parse -> the contract's rules -> handler -> only typed errors leave
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
@@ -14,11 +15,13 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message
 from ulid import ULID
 
-from framewire.errors import ErrorCode, FramewireError
+from framewire.errors import ErrorCode, FramewireError, Unavailable
 from framewire.logs import log_context
 from gateway import errors
+from gateway.limits import Gate, LimitSettings
 from gateway.methods import Method
 from gateway.principal import Identify, Principal, anonymous
+from gateway.shared import Shared, shared
 from gateway.validation import validate
 
 REQUEST_ID = "x-request-id"
@@ -44,12 +47,18 @@ class Arrival:
 
     metadata: Mapping[str, str] = field(default_factory=dict)
     request_id: str = ""
+    peer: str = ""
+    """The address it came from, without port; empty when it is not known."""
+    timeout: float | None = None
+    """Seconds the caller will wait for an answer."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """What the pipeline wants told beside the answer."""
 
     @classmethod
-    def of(cls, metadata: Mapping[str, str]) -> Arrival:
+    def of(cls, metadata: Mapping[str, str], *, peer: str = "", timeout: float | None = None) -> Arrival:
         """With the caller's request id where it sent an acceptable one, with a new one otherwise."""
         given = metadata.get(REQUEST_ID, "")
-        return cls(metadata, given if _ACCEPTABLE_ID.fullmatch(given) else str(ULID()).lower())
+        return cls(metadata, given if _ACCEPTABLE_ID.fullmatch(given) else str(ULID()).lower(), peer, timeout)
 
 
 UnaryHandler = Callable[[Call, Any], Awaitable[Message]]
@@ -69,10 +78,12 @@ class Pipeline:
         unary: Mapping[str, UnaryHandler],
         streams: Mapping[str, StreamHandler],
         identify: Identify = anonymous,
+        gate: Gate | None = None,
     ) -> None:
         self._unary = unary
         self._streams = streams
         self._identify = identify
+        self._gate = gate or Gate(LimitSettings())
 
     @contextlib.contextmanager
     def logged(self, method: Method, arrival: Arrival) -> Iterator[None]:
@@ -81,20 +92,41 @@ class Pipeline:
             yield
 
     async def call(self, method: Method, parse: Parse, arrival: Arrival) -> Message:
-        """The answer of a method that gives one."""
-        with errors.only_typed(arrival.request_id):
-            call, request = await self._admit(parse, arrival)
-            return await _known(self._unary, method)(call, request)
+        """The answer of a method that gives one, within the caller's time."""
+        with errors.only_typed(arrival.request_id), self._gate.call():
+            bound = self._bound(arrival)
+            try:
+                async with asyncio.timeout(bound):
+                    call, request = await self._admit(parse, arrival)
+                    return await _known(self._unary, method)(call, request)
+            except TimeoutError:
+                raise Unavailable(f"not done within {bound:g} s", code=ErrorCode.DEADLINE_EXCEEDED) from None
 
-    async def stream(self, method: Method, parse: Parse, arrival: Arrival) -> AsyncGenerator[Message, None] | None:
+    async def stream(
+        self, method: Method, parse: Parse, arrival: Arrival
+    ) -> AsyncGenerator[Shared[Message], None] | None:
         """The answers of a method that streams, None when there will be none. Close the iterator."""
         with errors.only_typed(arrival.request_id):
             call, request = await self._admit(parse, arrival)
-            messages = await _known(self._streams, method)(call, request)
-        return None if messages is None else _typed_only(messages, arrival.request_id)
+            leave = self._gate.open_stream(arrival.peer)
+            try:
+                messages = await _known(self._streams, method)(call, request)
+            except BaseException:
+                leave()
+                raise
+        if messages is None:
+            leave()
+            return None
+        return _Answers(messages, arrival, leave).read()
+
+    def _bound(self, arrival: Arrival) -> float:
+        longest = self._gate.deadline or float("inf")
+        return longest if arrival.timeout is None else min(arrival.timeout, longest)
 
     async def _admit(self, parse: Parse, arrival: Arrival) -> tuple[Call, Message]:
         principal = await self._identify(arrival.metadata)
+        if allowance := self._gate.count(arrival.peer, principal.key):
+            arrival.headers.update(allowance.headers)
         request = parse()
         validate(request)
         return Call(request_id=arrival.request_id, principal=principal), request
@@ -107,8 +139,25 @@ def _known(handlers: Mapping[str, _Handler], method: Method) -> _Handler:
         raise FramewireError(f"{method.full_name} is not served", code=ErrorCode.UNIMPLEMENTED) from None
 
 
-async def _typed_only(messages: AsyncGenerator[Message, None], request_id: str) -> AsyncGenerator[Message, None]:
-    with errors.only_typed(request_id):
-        async with contextlib.aclosing(messages):
-            async for message in messages:
-                yield message
+class _Answers:
+    """The messages of one stream. Its place is given back when it is read to the end, closed, or forgotten unread."""
+
+    def __init__(
+        self, messages: AsyncGenerator[Message | Shared[Message], None], arrival: Arrival, leave: Callable[[], None]
+    ) -> None:
+        self._messages = messages
+        self._arrival = arrival
+        self._leave = leave
+
+    def __del__(self) -> None:
+        self._leave()
+
+    async def read(self) -> AsyncGenerator[Shared[Message], None]:
+        """Only typed errors leave."""
+        try:
+            with errors.only_typed(self._arrival.request_id):
+                async with contextlib.aclosing(self._messages):
+                    async for message in self._messages:
+                        yield shared(message)
+        finally:
+            self._leave()

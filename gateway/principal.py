@@ -13,6 +13,8 @@ class Principal:
     """Somebody, and the workspace everything they see and make belongs to."""
 
     workspace_id: str
+    key: str = ""
+    """What names the credential, to count its calls; empty for nobody in particular."""
 
 
 Identify = Callable[[Mapping[str, str]], Awaitable[Principal]]

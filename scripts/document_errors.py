@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from framewire import errors
-from gateway.errors import HTTP, STATUSES
+from gateway.errors import HTTP, HTTP_ONLY, STATUSES
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "errors.md"
 _MEMBER = re.compile(r'^    ([A-Z_]+) = "\1"  # (.+?)(?:  # noqa.*)?$', re.MULTILINE)
@@ -25,6 +25,7 @@ Every error Framewire raises on purpose has a stable code. On gRPC and REST it c
 
 - `ErrorInfo`: `reason` is the code, `domain` is `framewire`, `metadata.retryable` says whether the same call may
   succeed later without anybody changing anything;
+- `RetryInfo`: when to try again, where that may help; on HTTP it is also in `Retry-After`;
 - `RequestInfo`: the request id, which is also in the header `x-request-id` and in the gateway's log;
 - `BadRequest`: the fields that are to blame, where fields are (`steps[0].enhance.scale`).
 
@@ -58,7 +59,7 @@ def render() -> str:
 
 def row(code: errors.ErrorCode, sentence: str) -> str:
     status = STATUSES[code]
-    return f"| `{code}` | {sentence} | `{status.name}` | {HTTP[status]} |\n"
+    return f"| `{code}` | {sentence} | `{status.name}` | {HTTP_ONLY.get(code) or HTTP[status]} |\n"
 
 
 if __name__ == "__main__":

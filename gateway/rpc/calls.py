@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
+from urllib.parse import unquote
 
 import grpc
 from google.protobuf.message import DecodeError, Message
@@ -14,28 +15,49 @@ from gateway import errors
 from gateway.methods import Method
 from gateway.pipeline import REQUEST_ID, Arrival, Parse, Pipeline
 
-_Context = grpc.aio.ServicerContext[bytes, Message]
+_Context = grpc.aio.ServicerContext[bytes, bytes]
+_WIRE = "grpc"
 _DETAILS = "grpc-status-details-bin"
 
 
-def method_handler(pipeline: Pipeline, method: Method) -> grpc.RpcMethodHandler[bytes, Message]:
+def method_handler(pipeline: Pipeline, method: Method) -> grpc.RpcMethodHandler[bytes, bytes]:
     """A handler for grpc. It takes bytes: a request that cannot be parsed is then an error like any other."""
     make: Callable[..., Any]
-    serve: Callable[[bytes, _Context], Awaitable[Message | None]]
+    serve: Callable[[bytes, _Context], Awaitable[bytes | None]]
     if method.streams:
         make, serve = grpc.unary_stream_rpc_method_handler, _stream(pipeline, method)
     else:
         make, serve = grpc.unary_unary_rpc_method_handler, _unary(pipeline, method)
-    handler: grpc.RpcMethodHandler[bytes, Message] = make(serve, response_serializer=_serialize)
+    handler: grpc.RpcMethodHandler[bytes, bytes] = make(serve)
     return handler
 
 
-def _unary(pipeline: Pipeline, method: Method) -> Callable[[bytes, _Context], Awaitable[Message]]:
-    async def serve(request: bytes, context: _Context) -> Message:
+def parser(method: Method, request: bytes) -> Parse:
+    """How the bytes of a request become its message."""
+
+    def parse() -> Message:
+        message = method.request()
+        try:
+            message.ParseFromString(request)
+        except DecodeError:
+            raise InvalidRequest(f"these bytes are no {method.request.DESCRIPTOR.full_name}") from None
+        return message
+
+    return parse
+
+
+def address_of(peer: str) -> str:
+    """The address in what grpc calls a peer: `ipv4:127.0.0.1:5`, `ipv6:%5B::1%5D:5`; empty for anything else."""
+    scheme, _, rest = unquote(peer).partition(":")
+    return rest.rpartition(":")[0].strip("[]") if scheme in {"ipv4", "ipv6"} else ""
+
+
+def _unary(pipeline: Pipeline, method: Method) -> Callable[[bytes, _Context], Awaitable[bytes]]:
+    async def serve(request: bytes, context: _Context) -> bytes:
         arrival = await _arrive(context)
         with pipeline.logged(method, arrival):
             try:
-                return await pipeline.call(method, _parser(method, request), arrival)
+                return _serialize(await pipeline.call(method, parser(method, request), arrival))
             except FramewireError as error:
                 await _abort(context, error, arrival.request_id)
 
@@ -47,11 +69,11 @@ def _stream(pipeline: Pipeline, method: Method) -> Callable[[bytes, _Context], A
         arrival = await _arrive(context)
         with pipeline.logged(method, arrival):
             try:
-                messages = await pipeline.stream(method, _parser(method, request), arrival)
+                messages = await pipeline.stream(method, parser(method, request), arrival)
                 if messages is not None:
                     async with contextlib.aclosing(messages):
                         async for message in messages:
-                            await context.write(message)
+                            await context.write(message.encoded(_WIRE, _serialize))
             except FramewireError as error:
                 await _abort(context, error, arrival.request_id)
 
@@ -60,21 +82,14 @@ def _stream(pipeline: Pipeline, method: Method) -> Callable[[bytes, _Context], A
 
 async def _arrive(context: _Context) -> Arrival:
     pairs = context.invocation_metadata() or ()
-    arrival = Arrival.of({key.lower(): value for key, value in pairs if isinstance(value, str)})
+    # grpc ends a call whose deadline has passed by itself; the pipeline only has to know of it
+    arrival = Arrival.of(
+        {key: value for key, value in pairs if isinstance(value, str)},  # grpc has made the names lower-case
+        peer=address_of(context.peer()),
+        timeout=context.time_remaining(),
+    )
     await context.send_initial_metadata(((REQUEST_ID, arrival.request_id),))
     return arrival
-
-
-def _parser(method: Method, request: bytes) -> Parse:
-    def parse() -> Message:
-        message = method.request()
-        try:
-            message.ParseFromString(request)
-        except DecodeError:
-            raise InvalidRequest(f"these bytes are no {method.request.DESCRIPTOR.full_name}") from None
-        return message
-
-    return parse
 
 
 def _serialize(message: Message) -> bytes:

@@ -10,15 +10,15 @@ from framewire.errors import ErrorCode, InvalidRequest
 from framewire.v1.asset_pb2 import CompleteUploadRequest
 from framewire.v1.job_pb2 import JOB_STATE_RUNNING, CreateJobRequest, ListJobsRequest, WatchJobRequest
 from gateway.methods import public_methods
-from gateway.rest import server
 from gateway.rest.routes import routes_of
+from gateway.rest.settings import HttpSettings
 from gateway.rest.transcode import request_message, to_json
 
 
 def test_every_public_method_has_an_address_of_its_own():
     addresses = [(route.verb, route.path) for method in public_methods() for route in routes_of(method)]
     assert len(set(addresses)) == len(public_methods())
-    assert ("POST", "/v1/assets/{asset_id:[^/:]+}:complete") in addresses
+    assert ("POST", "/v1/assets/{asset_id}:complete") in addresses
 
 
 def a_request(kind, *, path=None, query=(), body=None):
@@ -137,7 +137,7 @@ async def test_what_is_not_http_leaves_one_line_in_the_log(here, caplog):
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for_forever(here, monkeypatch):
-    monkeypatch.setattr(server, "_BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(here.gateway.rest, "_settings", HttpSettings(body_timeout=0.05))
     reader, writer = await asyncio.open_connection("127.0.0.1", here.gateway.rest.port)
     head = "POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
     writer.write(head.encode())
@@ -153,8 +153,16 @@ async def test_an_event_id_longer_than_any_is_refused_shortly(here):
         assert len((await answer.json())["message"]) < 100
 
 
+async def test_a_known_address_says_which_methods_it_takes(here):
+    for verb, path in (("PUT", "/v1/jobs"), ("POST", "/v1/jobs/x:explode"), ("POST", "/healthz")):
+        async with here.http.request(verb, here.url(path)) as answer:
+            assert answer.status == 405
+            assert verb not in answer.headers["Allow"].split(", ")
+            assert (await answer.json())["details"][0]["reason"] == "METHOD_NOT_ALLOWED"
+
+
 async def test_an_address_that_does_not_exist_is_not_found(here):
-    for verb, path in (("GET", "/v2/jobs"), ("PUT", "/v1/jobs"), ("POST", "/v1/jobs/x:explode")):
+    for verb, path in (("GET", "/v2/jobs"), ("PUT", "/v1"), ("POST", "/v1/jobs/x/y")):
         async with here.http.request(verb, here.url(path)) as answer:
             assert answer.status == 404
             assert (await answer.json())["details"][0]["reason"] == "NOT_FOUND"

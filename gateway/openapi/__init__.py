@@ -1,0 +1,1 @@
+"""The contract as OpenAPI 3.1, made from the descriptors, their comments and their rules."""
