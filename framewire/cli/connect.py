@@ -37,3 +37,9 @@ async def connect(server: str | None, data: Path | None) -> Client:
             code=ErrorCode.STACK_NOT_RUNNING,
         )
     return Client(state.grpc)
+
+
+async def rest_address(server: str | None, data: Path | None) -> str:
+    """Where the gateway's REST interface is; `REST` when nobody here can know."""
+    state = None if server is not None else await running_stack(data)
+    return state.rest if state is not None else "REST"

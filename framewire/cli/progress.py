@@ -6,7 +6,7 @@ from types import TracebackType
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from framewire.cli.screen import Screen, as_record
+from framewire.cli.screen import Screen, as_record, event_record
 from framewire.cli.words import event_line, progress_words, size, status_words
 from framewire.client.run import RunObserver
 from framewire.v1.asset_pb2 import Asset
@@ -55,7 +55,7 @@ class RunView(RunObserver):
 
     def event(self, event: Event) -> None:
         """The job says something."""
-        self._screen.record({"event": as_record(event)})
+        self._screen.record({"event": event_record(event)})
         if self._screen.as_json:
             return
         kind = event.WhichOneof("kind")
@@ -63,7 +63,7 @@ class RunView(RunObserver):
             self._advance(event.progress.stage, event.progress.fraction, progress_words(event.progress), job=True)
         elif kind == "status" and event.status.state != JOB_STATE_WAITING_UPLOAD:  # what it waited for is there
             self._screen.words(status_words(event.status, event.attempt))
-        elif kind != "status":
+        elif kind in {"input", "log"}:
             self._screen.words(event_line(event).split(maxsplit=1)[1])
 
     def downloading(self, done: int, total: int) -> None:

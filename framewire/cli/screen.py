@@ -17,6 +17,7 @@ from rich.measure import Measurement
 from rich.table import Table
 
 from framewire.errors import ErrorCode, FramewireError, LocalError
+from framewire.v1.job_pb2 import Event, Preview
 
 _PIPE_WIDTH = 1000
 _NO_TEXT = re.compile("[\ud800-\udfff]")
@@ -113,6 +114,17 @@ def whole(table: Table) -> Table:
     wide = Console(width=_PIPE_WIDTH)
     table.width = Measurement.get(wide, wide.options, table).maximum
     return table
+
+
+def event_record(event: Event) -> dict[str, object]:
+    """An event as the REST interface writes it, but for the pictures of a preview: a line is to be read."""
+    if event.WhichOneof("kind") == "preview":
+        position = Preview(position=event.preview.position)
+        plain = Event()
+        plain.CopyFrom(event)
+        plain.preview.CopyFrom(position)
+        event = plain
+    return as_record(event)
 
 
 def as_record(message: Message) -> dict[str, object]:

@@ -40,6 +40,10 @@ def _event_words(event: Event) -> str:
         )
     if kind == "log":
         return f"{event.log.level}: {event.log.text}"
+    if kind == "segment":
+        return f"watchable: {event.segment.start + event.segment.duration:.1f} s"
+    if kind == "preview":
+        return f"preview at {event.preview.position:.1f} s"
     return "something this version does not know"
 
 

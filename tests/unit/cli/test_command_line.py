@@ -14,7 +14,7 @@ from framewire.cli.checks import Verdict, examine
 from framewire.cli.files import check_input, check_output, container_of, container_warning
 from framewire.cli.main import COMMANDS, run
 from framewire.cli.running import Stopped, run_async
-from framewire.cli.screen import Screen
+from framewire.cli.screen import Screen, event_record
 from framewire.cli.words import event_line, fidelity_words, progress_words, size
 from framewire.errors import ErrorCode, LocalError
 from framewire.v1.job_pb2 import (
@@ -24,7 +24,9 @@ from framewire.v1.job_pb2 import (
     Error,
     Event,
     FidelityReport,
+    Preview,
     Progress,
+    Segment,
     StatusChange,
 )
 
@@ -189,6 +191,17 @@ def test_events_are_one_line_each() -> None:
     error = Error(code="MEDIA_UNREADABLE", message="no moov atom")
     failed = Event(number=8, attempt=1, status=StatusChange(state=JOB_STATE_FAILED, error=error))
     assert event_line(failed) == "     8  FAILED MEDIA_UNREADABLE: no moov atom"
+
+
+def test_a_segment_says_how_much_can_be_watched() -> None:
+    event = Event(number=9, attempt=1, segment=Segment(index=2, start=8.0, duration=4.0))
+    assert event_line(event) == "     9  watchable: 12.0 s"
+
+
+def test_a_preview_is_recorded_without_its_pictures() -> None:
+    event = Event(number=9, preview=Preview(position=2.5, before=b"jpeg", after=b"jpeg"))
+    assert event_record(event) == {"number": "9", "preview": {"position": 2.5}}
+    assert event.preview.after == b"jpeg"
 
 
 def test_progress_says_what_is_known_and_nothing_else() -> None:
