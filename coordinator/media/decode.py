@@ -20,7 +20,7 @@ from coordinator.media.colour import Converter
 from coordinator.media.deinterlace import Deinterlacer
 from coordinator.media.depth import Detail
 from coordinator.media.errors import reading
-from coordinator.media.limits import MediaLimits
+from coordinator.media.limits import Budget, MediaLimits
 from coordinator.media.open import copied_tracks, main_video, open_input
 from coordinator.media.probe import VideoFacts
 from coordinator.media.timeline import Stamp, Timeline
@@ -105,6 +105,8 @@ class Reader:
         self.timeline = Timeline(facts.time_base, facts.rate)
         self._converter = Converter(facts.colour)
         self._deinterlacer = Deinterlacer(facts.time_base) if deinterlace else None
+        self._budget = Budget(limits)
+        self._first_pts, self._time_base = facts.first_pts, facts.time_base
         self._container = open_input(path, limits)
         self._video = main_video(self._container, limits)
         self._video.codec_context.thread_count = threads
@@ -138,10 +140,10 @@ class Reader:
             self.hidden += packet.is_discard
             for frame in self._progressive(self._decode(packet)):
                 pictures += 1
-                yield Picture(self._stamp(frame), frame, self._converter)
+                yield self._picture(frame)
         for frame in self._last():
             pictures += 1
-            yield Picture(self._stamp(frame), frame, self._converter)
+            yield self._picture(frame)
         if pictures == 0:
             raise MediaError("no picture of the video track could be decoded; export the file again")
 
@@ -164,6 +166,7 @@ class Reader:
             if packet is None:
                 return
             if packet.size:
+                self._budget.packet(packet.size)
                 yield packet
 
     def _decode(self, packet: Packet[Stream] | None) -> list[VideoFrame]:
@@ -188,6 +191,11 @@ class Reader:
             with reading("deinterlace the video"):
                 rest = self._deinterlacer.flush()
             yield from rest
+
+    def _picture(self, frame: VideoFrame) -> Picture:
+        stamp = self._stamp(frame)
+        self._budget.picture(frame.width, frame.height, float((stamp.pts - self._first_pts) * self._time_base))
+        return Picture(stamp, frame, self._converter)
 
     def _stamp(self, frame: VideoFrame) -> Stamp:
         return self.timeline.stamp(frame.pts if frame.pts is not None else frame.dts, frame.duration or 0)

@@ -49,7 +49,11 @@ def writing() -> Iterator[None]:
     except MemoryError as error:
         raise _too_large() from error
     except Exception as error:
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+        if getattr(error, "errno", None) == errno.EFBIG:
+            raise WorkerError(
+                "the result grows larger than any job's may; cut the film or raise crf", code=ErrorCode.OUTPUT_TOO_LARGE
+            ) from error
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
         hint = "; free space in the scratch folder" if full else ""
         raise WorkerError(
             f"could not write the result: {reason(error)}{hint}", code=ErrorCode.INTERNAL, retryable=True
@@ -62,6 +66,14 @@ def unsupported_codec(codec: str) -> MediaError:
     return MediaError(
         f"the video codec{name} cannot be decoded here; convert the file to H.264 in MP4",
         code=ErrorCode.MEDIA_UNSUPPORTED_CODEC,
+    )
+
+
+def truncated(frames: int) -> MediaError:
+    """The file breaks off before anything of use; `frames` could be read."""
+    return MediaError(
+        f"the file breaks off: {frames} frames could be read; copy or upload it again, the end is missing",
+        code=ErrorCode.MEDIA_TRUNCATED,
     )
 
 

@@ -1,8 +1,9 @@
 """Opening strangers' files: few demuxers, local files only, chosen by content.
 
 Playlists, `concat` scripts, picture sequences and devices are demuxers like any other to
-FFmpeg; they read other files and fetch URLs. Only those named here can be chosen, and only
-the `file` protocol exists while they read.
+FFmpeg; they read other files and fetch URLs. Only those in `whitelist` can be chosen, and only
+the `file` protocol exists while they read. A container that names data in other files is read as far as
+its own bytes go.
 """
 
 from __future__ import annotations
@@ -14,34 +15,69 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from coordinator.media.errors import CONTAINERS, reading, unsupported_codec
+from coordinator.media.errors import CONTAINERS, reading, truncated, unsupported_codec
 from coordinator.media.limits import MediaLimits
+from coordinator.media.truncation import is_cut_short
+from coordinator.media.whitelist import DECODERS, DEMUXERS, PROTOCOLS, VIDEO_DECODERS
 from framewire.errors import ErrorCode, MediaError
 
-DEMUXERS = ("mov", "matroska", "webm", "avi")
+_OPTIONS = {
+    "format_whitelist": ",".join(DEMUXERS),
+    "protocol_whitelist": ",".join(PROTOCOLS),
+    "codec_whitelist": ",".join(sorted(DECODERS)),
+    "enable_drefs": "0",  # of MOV: pictures that lie in another file
+    "max_streams": "256",
+}
 _STILL_BRANDS = {"avif", "avis", "heic", "heix", "heim", "heis", "hevc", "mif1", "msf1"}
 
 
 def open_input(path: Path, limits: MediaLimits) -> InputContainer:
-    """Open a media file. Raises MediaError (MEDIA_UNREADABLE) for anything but the allowed containers."""
-    with reading("open the file"):
-        container = _open(path, limits)
-        if container.metadata.get("major_brand", "").strip() in _STILL_BRANDS:
-            container.close()
-            raise MediaError(f"the file is a picture, not a video; send {CONTAINERS}")
-        return container
+    """Open a media file.
+
+    Raises MediaError: MEDIA_UNREADABLE for anything but the allowed containers, MEDIA_TRUNCATED for one whose
+    index is missing at its end, MEDIA_TOO_LARGE for one that promises too much.
+    """
+    try:
+        with reading("open the file"):
+            container = _open(path, limits)
+    except MediaError as error:
+        raise truncated(0) if error.code == ErrorCode.MEDIA_UNREADABLE and is_cut_short(path) else error from error
+    try:
+        _check(container, limits)
+    except BaseException:
+        container.close()
+        raise
+    return container
 
 
 def _open(path: Path, limits: MediaLimits) -> InputContainer:
     try:
         return av.open(
             f"file:{path.absolute()}",  # with the protocol spelled out, no name can be taken for another one
-            container_options={"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": "file"},
+            container_options=_OPTIONS,
             metadata_errors="replace",
             timeout=limits.io_timeout,
         )
     except av.error.ArgumentError as error:  # FFmpeg's answer when content looks like a container that is not listed
         raise MediaError(f"the file is not {CONTAINERS}; convert it to one of them") from error
+
+
+def _check(container: InputContainer, limits: MediaLimits) -> None:
+    with reading("read the header"):
+        if container.metadata.get("major_brand", "").strip() in _STILL_BRANDS:
+            raise MediaError(f"the file is a picture, not a video; send {CONTAINERS}")
+        chapters = container.chapters()
+        tagged = [
+            container.metadata,
+            *(track.metadata for track in container.streams),
+            *(c["metadata"] for c in chapters),
+        ]
+        limits.check_promises(
+            tracks=len(container.streams),
+            chapters=len(chapters),
+            seconds=(container.duration or 0) / av.time_base,
+            tags=(text for tags in tagged for pair in tags.items() for text in pair),
+        )
 
 
 def main_video(container: InputContainer, limits: MediaLimits) -> VideoStream:
@@ -52,6 +88,8 @@ def main_video(container: InputContainer, limits: MediaLimits) -> VideoStream:
     stream = next((track for track in tracks if track.disposition & Disposition.default), tracks[0])
     if stream.codec_context is None:
         raise unsupported_codec("")
+    if stream.codec_context.codec.name not in VIDEO_DECODERS:
+        raise unsupported_codec(stream.codec_context.codec.canonical_name)
     limits.check_input(stream.codec_context.width, stream.codec_context.height)
     # the picture may say another size than the container, and a small file can hold a huge one
     stream.codec_context.options = {"max_pixels": str(limits.max_input_pixels)}

@@ -18,10 +18,11 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from coordinator.media.colour import Colour
-from coordinator.media.errors import reading
+from coordinator.media.errors import reading, truncated
 from coordinator.media.hdr import ContentLight, MasteringDisplay, content_light, mastering_display, side_data
-from coordinator.media.limits import MediaLimits
+from coordinator.media.limits import Budget, MediaLimits
 from coordinator.media.open import main_video, open_input
+from coordinator.media.truncation import is_cut_short
 from framewire.errors import MediaError
 from framewire.v1.asset_pb2 import AudioInfo, MediaInfo, VideoInfo
 
@@ -89,7 +90,7 @@ def inspect(path: Path, limits: MediaLimits | None = None) -> Inspection:
     limits = limits or MediaLimits()
     with open_input(path, limits) as container, reading("decode the first picture"):
         stream = main_video(container, limits)
-        frame = _first_picture(container, stream)
+        frame = _first_picture(container, stream, path, limits)
         limits.check_input(frame.width, frame.height)
         facts = _video_facts(container, stream, frame)
         return Inspection(media=_media_info(container, stream, facts), video=facts)
@@ -100,10 +101,12 @@ def probe(path: Path, limits: MediaLimits | None = None) -> MediaInfo:
     return inspect(path, limits).media
 
 
-def _first_picture(container: InputContainer, stream: VideoStream) -> VideoFrame:
+def _first_picture(container: InputContainer, stream: VideoStream, path: Path, limits: MediaLimits) -> VideoFrame:
     stream.codec_context.thread_count = 1
     damage: Exception | None = None
+    budget = Budget(limits)
     for packet in container.demux(stream):
+        budget.packet(packet.size)
         try:
             frames = stream.decode(packet)
         except (av.error.InvalidDataError, av.error.EOFError) as error:
@@ -111,6 +114,8 @@ def _first_picture(container: InputContainer, stream: VideoStream) -> VideoFrame
             continue
         if frames:
             return frames[0]
+    if is_cut_short(path):
+        raise truncated(0)
     if damage is not None:
         raise damage
     raise MediaError("the video track holds no picture that can be decoded; export the file again")

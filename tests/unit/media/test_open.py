@@ -12,6 +12,8 @@ from clips import Clip, Sound, make_clip, truncate
 from coordinator.media.limits import MediaLimits
 from coordinator.media.open import open_input
 from coordinator.media.probe import inspect, probe
+from coordinator.media.truncation import is_cut_short
+from coordinator.media.whitelist import DECODERS
 from framewire.errors import ErrorCode, MediaError
 
 
@@ -101,9 +103,62 @@ def test_too_many_pixels_are_refused_before_decoding(tmp_path: Path) -> None:
     assert "640x480" in error.message
 
 
-def test_a_file_that_lost_its_index_is_unreadable(tmp_path: Path) -> None:
-    path = truncate(make_clip(tmp_path / "film.mp4", Clip(frames=20)), 0.5)
-    assert refusal(path).code == ErrorCode.MEDIA_UNREADABLE
+@pytest.mark.parametrize(
+    ("name", "clip", "share"),
+    [
+        ("film.mp4", Clip(frames=20), 0.5),  # its index is at its end
+        ("film.mp4", Clip(frames=20, sounds=(), index_first=True), 0.06),  # the index, and not one whole picture
+        ("film.mkv", Clip(frames=20, sounds=()), 0.1),
+        ("film.avi", Clip(frames=20, codec="mpeg4", options=(), sounds=()), 0.02),
+    ],
+)
+def test_a_file_that_breaks_off_before_its_first_picture_is_called_truncated(
+    tmp_path: Path, name: str, clip: Clip, share: float
+) -> None:
+    error = refusal(truncate(make_clip(tmp_path / name, clip), share))
+    assert error.code == ErrorCode.MEDIA_TRUNCATED
+    assert "0 frames could be read" in error.message
+
+
+@pytest.mark.parametrize(
+    "clip", [Clip(frames=20, container="mp4"), Clip(frames=20, container="matroska"), Clip(frames=20, container="avi")]
+)
+def test_a_whole_file_is_not_cut_short(tmp_path: Path, clip: Clip) -> None:
+    path = make_clip(tmp_path / "film", clip)
+    assert not is_cut_short(path)
+    assert is_cut_short(truncate(path, 0.9))
+
+
+def test_a_track_of_a_forgotten_codec_is_refused_by_name(tmp_path: Path) -> None:
+    # FLIC-like video of the Amiga, which this FFmpeg could decode
+    path = make_clip(tmp_path / "film.avi", Clip(frames=3, codec="asv1", options=(), pixel_format="yuv420p", sounds=()))
+    error = refusal(path)
+    assert error.code == ErrorCode.MEDIA_UNSUPPORTED_CODEC
+    assert "asv1" in error.message
+
+
+def test_every_decoder_on_the_list_is_one(tmp_path: Path) -> None:
+    assert {name for name in DECODERS if name not in av.codecs_available} == set()
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        (MediaLimits(max_tracks=2), "3 tracks"),
+        (MediaLimits(max_chapters=1), "2 chapters"),
+        (MediaLimits(max_tag_bytes=20), "tags"),
+        (MediaLimits(max_duration=0.5), "hours"),
+    ],
+    ids=["tracks", "chapters", "tags", "duration"],
+)
+def test_a_header_that_promises_too_much_is_refused(tmp_path: Path, limits: MediaLimits, said: str) -> None:
+    # 1 s of H.264 with two sound tracks, two chapters and a title of 50 letters
+    clip = Clip(sounds=(Sound(), Sound()), chapters=2, metadata=(("title", "t" * 50),))
+    path = make_clip(tmp_path / "film.mkv", clip)
+    assert probe(path).video.codec == "h264"
+    error = refusal(path, limits)
+    assert error.code == ErrorCode.MEDIA_TOO_LARGE
+    assert said in error.message
 
 
 def test_a_file_that_does_not_exist_is_unreadable(tmp_path: Path) -> None:
