@@ -10,6 +10,7 @@ import pytest
 
 from exporters import bicubic, parity
 from exporters.declaration import INPUT, Frames
+from exporters.engine import graph_of
 from exporters.models import MODELS
 
 MODEL = next(model for model in MODELS if model.name == "upscale_bicubic_x2")
@@ -17,13 +18,13 @@ MODEL = next(model for model in MODELS if model.name == "upscale_bicubic_x2")
 
 @pytest.fixture(scope="module")
 def upscale() -> Callable[[Frames], Frames]:
-    session = ort.InferenceSession(MODEL.build().SerializeToString(), providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(graph_of(MODEL), providers=["CPUExecutionProvider"])
     return lambda frames: session.run(None, {INPUT: frames})[0]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
 def test_every_model_is_its_reference_within_its_tolerance(model) -> None:
-    found = parity.measure(model, model.build().SerializeToString())
+    found = parity.measure(model, graph_of(model))
     assert found.values > 100_000
     assert found.within(model.tolerance)
 

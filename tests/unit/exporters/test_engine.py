@@ -1,102 +1,194 @@
-"""Exporting: proof first, files afterwards, all or nothing."""
+"""Exporting: proof first, files afterwards, all or nothing. Triton is a real one, started for each export."""
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import onnx
 import pytest
 
-from exporters import bicubic
-from exporters.__main__ import REPOSITORY, main
-from exporters.engine import ExportFailed, differences, export, files_of
+from exporters import bicubic, engine, parity
+from exporters.cli import main
+from exporters.declaration import Handmade, Tolerance
+from exporters.engine import differences, export, graph_of
+from exporters.errors import ExportFailed
 from exporters.models import MODELS
+from framewire.errors import ErrorCode
+from framewire.stack.settings import bundled_models
 
-MODEL = MODELS[0]
-WRONG = replace(MODEL, reference=lambda frames: 255 - bicubic.reference(frames))
+MODEL = next(model for model in MODELS if model.name == "upscale_bicubic_x2")
+FILES = {"config.pbtxt", "configs/tensorrt.pbtxt", "card.json", "1/model.onnx"}
+
+
+def handmade(**changes: object):
+    return replace(MODEL, recipe=replace(MODEL.recipe, **changes))
+
+
+WRONG = handmade(compute=lambda frames: 255 - bicubic.reference(frames))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
-def test_the_repository_holds_what_the_exporters_write(model) -> None:
-    assert differences(model, REPOSITORY) == []
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """An empty repository in a folder of its own: what is left beside it shows up."""
+    return tmp_path / "models"
 
 
-def test_an_export_writes_config_and_graph_and_nothing_else(tmp_path: Path) -> None:
-    export(MODEL, tmp_path)
-    assert contents(tmp_path).keys() == {f"{MODEL.name}/config.pbtxt", f"{MODEL.name}/1/model.onnx"}
+@pytest.fixture
+def exported(repository: Path) -> Path:
+    """A repository with the built-in model as the checkout has it."""
+    shutil.copytree(bundled_models() / MODEL.name, repository / MODEL.name)
+    return repository
 
 
-def test_an_export_replaces_what_was_there(tmp_path: Path) -> None:
-    surplus = tmp_path / MODEL.name / "1" / "model.plan"
-    surplus.parent.mkdir(parents=True)
-    surplus.touch()
-    export(MODEL, tmp_path)
-    assert not surplus.exists()
-    assert differences(MODEL, tmp_path) == []
+def test_the_repository_holds_what_the_exporters_write() -> None:
+    assert [path for model in MODELS for path in differences(model, bundled_models())] == []
 
 
-def test_a_model_unlike_its_reference_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ExportFailed, match="differs from its reference"):
-        export(WRONG, tmp_path)
-    assert contents(tmp_path) == {}
+def test_an_export_is_proven_on_triton_and_leaves_its_folder_and_nothing_else(repository: Path) -> None:
+    found = export(MODEL, repository)
+    assert found.onnxruntime.within(MODEL.tolerance)
+    assert found.triton.within(MODEL.tolerance)
+    assert found.triton.values > 100_000
+    assert contents(repository.parent).keys() == {f"models/{MODEL.name}/{name}" for name in FILES}
+    assert differences(MODEL, repository) == []
 
 
-def test_a_model_unlike_its_reference_leaves_the_one_that_is_there(tmp_path: Path) -> None:
-    export(MODEL, tmp_path)
-    before = contents(tmp_path)
+def test_the_card_says_where_it_comes_from_and_what_proves_it(exported: Path) -> None:
+    card = json.loads((exported / MODEL.name / "card.json").read_text())
+    assert (card["license"], card["source"]) == (MODEL.license, MODEL.source)
+    assert card["graph"]["sha256"]
+    assert card["parity"]["triton"]["levels"] <= card["parity"]["tolerance"]["levels"]
+    assert card["memory"]["loaded"] > 0
+
+
+def test_an_export_replaces_what_was_there_and_keeps_what_was_measured(exported: Path) -> None:
+    folder = exported / MODEL.name
+    (folder / "1" / "model.plan").touch()
+    card = json.loads((folder / "card.json").read_text()) | {"quality": {"clip": 1}}
+    (folder / "card.json").write_text(json.dumps(card))
+    export(MODEL, exported)
+    assert contents(folder).keys() == FILES
+    assert json.loads((folder / "card.json").read_text())["quality"] == {"clip": 1}
+
+
+def test_a_model_unlike_its_reference_is_not_written(repository: Path) -> None:
+    with pytest.raises(ExportFailed, match="differs from its reference") as caught:
+        export(WRONG, repository)
+    assert caught.value.code is ErrorCode.MODEL_INVALID
+    assert contents(repository.parent) == {}
+
+
+def test_a_model_unlike_its_reference_leaves_the_one_that_is_there(exported: Path) -> None:
+    before = contents(exported)
     with pytest.raises(ExportFailed):
-        export(WRONG, tmp_path)
-    assert contents(tmp_path) == before
+        export(WRONG, exported)
+    assert contents(exported) == before
 
 
-def test_a_result_of_another_size_is_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ExportFailed, match="gives"):
-        export(replace(MODEL, reference=lambda frames: frames), tmp_path)
-    assert contents(tmp_path) == {}
+def test_a_model_that_is_another_on_triton_is_not_written(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Liar:
+        def run(self, model: str, feeds: dict) -> dict:
+            results = parity.session(graph_of(MODEL))(feeds)
+            return {name: 255 - array for name, array in results.items()}
+
+    @contextmanager
+    def serve(repository: Path) -> Iterator[Liar]:
+        yield Liar()
+
+    monkeypatch.setattr(engine, "serve", serve)
+    with pytest.raises(ExportFailed, match="on Triton: differs"):
+        export(MODEL, repository)
+    assert contents(repository.parent) == {}
 
 
-def test_a_malformed_graph_is_not_written(tmp_path: Path) -> None:
+def test_a_stop_in_the_middle_leaves_nothing(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def serve(workshop: Path) -> Iterator[None]:
+        assert (workshop / MODEL.name / "config.pbtxt").exists()
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(engine, "serve", serve)
+    with pytest.raises(KeyboardInterrupt):
+        export(MODEL, repository)
+    assert list(repository.parent.iterdir()) == []
+
+
+def test_a_result_of_another_size_is_not_written(repository: Path) -> None:
+    with pytest.raises(ExportFailed, match="not 2 times that size"):
+        export(handmade(compute=lambda frames: frames), repository)
+    assert contents(repository.parent) == {}
+
+
+def test_a_malformed_graph_is_not_written(repository: Path) -> None:
     with pytest.raises(ExportFailed):
-        export(replace(MODEL, build=onnx.ModelProto), tmp_path)
-    assert contents(tmp_path) == {}
+        export(handmade(build=onnx.ModelProto), repository)
+    assert contents(repository.parent) == {}
+
+
+def test_a_folder_is_exchanged_in_one_step(tmp_path: Path) -> None:
+    for name in ("fresh", "target"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    engine.accept(tmp_path / "fresh", tmp_path / "target")
+    assert contents(tmp_path).keys() == {"target/fresh"}
 
 
 def test_building_twice_gives_the_same_bytes() -> None:
-    assert files_of(MODEL) == files_of(MODEL)
+    assert graph_of(MODEL) == graph_of(MODEL)
 
 
-@pytest.mark.parametrize("path", ["config.pbtxt", "1/model.onnx"])
-def test_a_changed_or_missing_file_fails_the_check(tmp_path: Path, path: str, capsys: pytest.CaptureFixture) -> None:
-    arguments = ["--check", "--repository", str(tmp_path)]
-    export(MODEL, tmp_path)
+@pytest.mark.parametrize("path", sorted(FILES))
+def test_a_changed_or_missing_file_fails_the_check(exported: Path, path: str, capsys: pytest.CaptureFixture) -> None:
+    arguments = ["--check", "--repository", str(exported), MODEL.name]
     assert main(arguments) == 0
-    (tmp_path / MODEL.name / path).write_bytes(b"other")
+    (exported / MODEL.name / path).write_bytes(b"other")
     assert main(arguments) == 1
-    (tmp_path / MODEL.name / path).unlink()
+    (exported / MODEL.name / path).unlink()
     assert main(arguments) == 1
     assert path in capsys.readouterr().err
 
 
-def test_a_surplus_file_fails_the_check(tmp_path: Path) -> None:
-    export(MODEL, tmp_path)
-    (tmp_path / MODEL.name / "2").mkdir()
-    (tmp_path / MODEL.name / "2" / "model.onnx").touch()
-    assert main(["--check", "--repository", str(tmp_path)]) == 1
+def test_a_surplus_file_fails_the_check(exported: Path) -> None:
+    (exported / MODEL.name / "2").mkdir()
+    (exported / MODEL.name / "2" / "model.onnx").touch()
+    assert main(["--check", "--repository", str(exported), MODEL.name]) == 1
+
+
+def test_a_changed_declaration_fails_the_check(exported: Path) -> None:
+    assert differences(replace(MODEL, license="MIT"), exported) != []
+
+
+def test_a_changed_graph_fails_the_check_though_its_hash_is_in_the_card(exported: Path) -> None:
+    other = Handmade(
+        architecture="bicubic",
+        build=lambda: onnx.compose.add_prefix(bicubic.build(), "other_", rename_inputs=False, rename_outputs=False),
+        compute=bicubic.reference,
+    )
+    assert differences(replace(MODEL, recipe=other), exported) == [f"{MODEL.name}/1/model.onnx"]
+
+
+def test_a_tolerance_that_nothing_keeps_refuses_everything(repository: Path) -> None:
+    with pytest.raises(ExportFailed, match="differs"):
+        export(replace(MODEL, tolerance=Tolerance(levels=0, exact=1.0)), repository)
 
 
 def test_the_list_names_every_model_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["--list", "--repository", str(tmp_path)]) == 0
-    assert all(model.name in capsys.readouterr().out for model in MODELS)
+    out = capsys.readouterr().out
+    assert all(model.name in out for model in MODELS)
     assert contents(tmp_path) == {}
 
 
 def test_a_model_that_is_not_built_in_is_a_usage_error(capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit) as caught:
-        main(["no_such_model"])
-    assert caught.value.code == 2
+    assert main(["no_such_model"]) == 2
     assert "no_such_model" in capsys.readouterr().err

@@ -1,0 +1,108 @@
+"""A model's card: where it comes from, what proves it, what it was measured to do. `card.json` beside its config."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from exporters.config import Memory
+from exporters.declaration import Model
+from exporters.errors import ExportFailed
+from exporters.parity import SEEDS, Parity, sizes
+
+CARD = "card.json"
+
+Card = dict[str, Any]
+"""The file's content. `quality` and `speed` are filled in by `verify` and `bench`."""
+
+
+def write_card(model: Model, graph: bytes, proven: Mapping[str, Parity], memory: Memory) -> Card:
+    """The card of a model that was proven at these places."""
+    return {
+        "name": model.name,
+        **facts(model),
+        "graph": graph_facts(graph),
+        "parity": {
+            "tolerance": asdict(model.tolerance),
+            "sizes": [list(size) for size in sizes(model)],
+            "seeds": list(SEEDS),
+            **{where: asdict(found) for where, found in proven.items()},
+        },
+        "memory": asdict(memory),
+        "made_with": versions(),
+    }
+
+
+def facts(model: Model) -> Card:
+    """What follows from the declaration and its checkpoint alone."""
+    checkpoint = model.recipe.checkpoint
+    return {
+        "description": model.description,
+        "kind": str(model.kind),
+        "scale": model.scale,
+        "license": model.license,
+        "source": model.source,
+        "architecture": model.recipe.architecture,
+        "precision": str(model.precision),
+        "checkpoint": None if checkpoint is None else file_facts(checkpoint),
+    }
+
+
+def file_facts(path: Path) -> Card:
+    """Name, size and hash of a file. Raises ExportFailed when it cannot be read."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ExportFailed(f"{path} cannot be read: {error.strerror}") from error
+    return {"file": path.name, "bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def graph_facts(graph: bytes) -> Card:
+    """Size and hash of a graph, how many weights it has, and its opset."""
+    model = onnx.load_from_string(graph)
+    weights = 0
+    for tensor in model.graph.initializer:
+        count = 1
+        for extent in tensor.dims:
+            count *= extent
+        weights += count
+    return {
+        "bytes": len(graph),
+        "sha256": hashlib.sha256(graph).hexdigest(),
+        "weights": weights,
+        "opset": max(opset.version for opset in model.opset_import if not opset.domain),
+    }
+
+
+def versions() -> dict[str, str]:
+    """What graphs depend on."""
+    return {name: metadata.version(name) for name in ("torch", "onnx", "onnxruntime")}
+
+
+def card_text(card: Card) -> str:
+    """The file's text."""
+    return json.dumps(card, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_card(folder: Path) -> Card:
+    """The card of the model in this folder; empty when there is none that can be read."""
+    try:
+        card = json.loads((folder / CARD).read_text())
+    except (OSError, ValueError):
+        return {}
+    return card if isinstance(card, dict) else {}
+
+
+def memory_of(card: Card) -> Memory:
+    """What the card says the model needs."""
+    known = card.get("memory")
+    if not isinstance(known, dict):
+        return Memory()
+    return Memory(loaded=int(known.get("loaded", 0)), per_pixel=int(known.get("per_pixel", 0)))

@@ -1,0 +1,84 @@
+"""`framewire models import`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from exporters.cli.export import parity_words
+from exporters.cli.options import data_option, json_option, own_models, repository_option
+from exporters.declaration import Precision
+from exporters.labels import Labels
+from exporters.progress import Shown
+from framewire.cli.screen import Screen
+from framewire.stack.settings import bundled_models
+
+_SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*")
+
+
+def _license(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    if not _SPDX.fullmatch(value):
+        raise click.BadParameter(f"{value!r} is no SPDX identifier, such as Apache-2.0, CC-BY-NC-4.0 or LicenseRef-x")
+    return value
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--license", "license_", required=True, callback=_license, metavar="SPDX", help="Of the weights.")
+@click.option("--name", help="Name in the repository.  [default: from the file's name]")
+@click.option("--source", default="", help="Where the weights come from.  [default: the file's name]")
+@click.option("--description", default="", help="One sentence.  [default: what was recognised]")
+@click.option("--precision", type=click.Choice(["fp32", "fp16"]), default="fp32", show_default=True)
+@click.option("--replace", is_flag=True, help="Replace an imported model of this name.")
+@repository_option
+@data_option
+@json_option
+def command(
+    file: Path,
+    license_: str,
+    name: str | None,
+    source: str,
+    description: str,
+    precision: str,
+    replace: bool,
+    repository: Path | None,
+    data: Path | None,
+    as_json: bool,
+) -> int:
+    """Bring in FILE, a .pth, .safetensors or .onnx: recognise it, export it, prove it, then add it.
+
+    What it is follows from the file; its licence does not, and has to be stated. It goes into the data folder's own
+    repository: a local stack that runs there serves it to the next job. A file that would have to run code to be read
+    is refused. Whatever fails, nothing is left behind.
+
+    \b
+    Examples:
+      framewire models import 4x-photo.pth --license CC-BY-4.0 --name photo_x4
+      framewire models import denoise.onnx --license MIT --source https://example.org/denoise
+    """
+    from exporters.bring_in import bring_in
+
+    screen = Screen(as_json=as_json)
+    labels = Labels(
+        name=name or default_name(file),
+        license=license_,
+        source=source or file.name,
+        description=description,
+        precision=Precision(precision),
+    )
+    target = repository or own_models(data)
+    exported = bring_in(
+        file, labels, target, replace=replace, taken=[bundled_models()] if repository is None else [],
+        progress=Shown(screen),
+    )  # fmt: skip
+    model = exported.model
+    words = f"{model.name}: {model.recipe.architecture}, {model.kind}, x{model.scale}, {parity_words(exported.triton)}"
+    screen.show(words, {"model": exported.card})
+    return 0
+
+
+def default_name(file: Path) -> str:
+    """A name for the repository out of a file's: `4x-Photo V2.pth` -> `4x-photo_v2`."""
+    return re.sub(r"[^a-z0-9_.-]+", "_", file.stem.lower()).strip("_.-")[:64]
