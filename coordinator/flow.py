@@ -47,7 +47,8 @@ class Channel(Generic[T]):
     Every wait ends when the other side acts or the flow is aborted (Aborted).
     """
 
-    def __init__(self, name: str, depth: int) -> None:
+    def __init__(self, name: str, depth: int, *, waited: Callable[[float], None] = lambda _: None) -> None:
+        """`waited` is called with the seconds a `put` or a `get` took, in the thread that waited."""
         self.name = name
         self.depth = depth
         self.high_water = 0
@@ -57,17 +58,29 @@ class Channel(Generic[T]):
         self._items: deque[T] = deque()
         self._closed = False
         self._aborted = False
+        self._waited = waited
         self._changed = threading.Condition()
 
     def put(self, item: T) -> None:
         """Hand over one item, waiting for room. Raises Aborted."""
         with self._changed:
-            self._changed.wait_for(lambda: self._aborted or len(self._items) < self.depth)
+            self._wait(lambda: self._aborted or len(self._items) < self.depth)
             self._check()
             self._items.append(item)
             self.passed += 1
             self.high_water = max(self.high_water, len(self._items))
             self._changed.notify_all()
+
+    def offer(self, item: T) -> bool:
+        """Hand over one item if there is room right now; whether there was. Raises Aborted."""
+        with self._changed:
+            self._check()
+            room = len(self._items) < self.depth
+            if room:
+                self._items.append(item)
+                self.passed += 1
+                self._changed.notify_all()
+            return room
 
     def close(self) -> None:
         """Nothing more will come; what waits can still be taken. Idempotent."""
@@ -85,7 +98,7 @@ class Channel(Generic[T]):
     def get(self) -> T:
         """Take one item, waiting for it. Raises Aborted, and EndOfStream when the channel is closed and empty."""
         with self._changed:
-            self._changed.wait_for(lambda: self._aborted or bool(self._items) or self._closed)
+            self._wait(lambda: self._aborted or bool(self._items) or self._closed)
             self._check()
             if not self._items:
                 raise EndOfStream(self.name)
@@ -102,6 +115,12 @@ class Channel(Generic[T]):
     def __len__(self) -> int:
         return len(self._items)
 
+    def _wait(self, ready: Callable[[], bool]) -> None:
+        if not ready():
+            began = time.monotonic()
+            self._changed.wait_for(ready)
+            self._waited(time.monotonic() - began)
+
     def _check(self) -> None:
         if self._aborted:
             raise Aborted(self.name)
@@ -114,6 +133,13 @@ class StageUsage:
     name: str
     cpu_seconds: float
     wall_seconds: float
+    waited_seconds: float = 0.0
+    """Of `wall_seconds`, spent waiting for another stage, for a free block or for the model: back-pressure."""
+
+    @property
+    def occupancy(self) -> float:
+        """Share of the time it had something to do; the stage with the largest bounds the speed."""
+        return 1.0 - self.waited_seconds / self.wall_seconds if self.wall_seconds > 0 else 0.0
 
 
 class Flow:
@@ -126,13 +152,14 @@ class Flow:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._waiting: set[threading.Event] = set()
+        self._waits = threading.local()
         self._running = 0
         self._failure: BaseException | None = None
         self._stopped = False
 
     def channel(self, name: str, *, depth: int) -> Channel[T]:
         """A new channel that is aborted with this flow."""
-        channel: Channel[T] = Channel(name, depth)
+        channel: Channel[T] = Channel(name, depth, waited=self._add_wait)
         if self._broken():
             channel.abort()
         self._channels.append(channel)  # type: ignore[arg-type]  # aborting does not care for what a channel carries
@@ -157,7 +184,9 @@ class Flow:
             if self._broken():
                 raise Aborted("wait")
         future.add_done_callback(lambda _: woken.set())
+        began = time.monotonic()
         ended = woken.wait(timeout)
+        self._add_wait(time.monotonic() - began)
         with self._lock:
             self._waiting.discard(woken)
         if future.done():
@@ -199,6 +228,14 @@ class Flow:
             self._changed.notify_all()
         self._abort()
 
+    def check(self) -> None:
+        """Raise Aborted when the flow was stopped or has failed; for work outside its stages."""
+        if self._broken():
+            raise Aborted("stopped")
+
+    def _add_wait(self, seconds: float) -> None:
+        self._waits.seconds = getattr(self._waits, "seconds", 0.0) + seconds
+
     def _broken(self) -> bool:
         return self._stopped or self._failure is not None
 
@@ -234,7 +271,12 @@ class Flow:
         except BaseException as error:  # noqa: BLE001 - whatever it is, `run` raises it
             self.fail(error)
         finally:
-            usage = StageUsage(name=name, cpu_seconds=time.thread_time() - cpu, wall_seconds=time.monotonic() - wall)
+            usage = StageUsage(
+                name=name,
+                cpu_seconds=time.thread_time() - cpu,
+                wall_seconds=time.monotonic() - wall,
+                waited_seconds=getattr(self._waits, "seconds", 0.0),
+            )
             with self._changed:
                 self.usage.append(usage)
                 self._running -= 1

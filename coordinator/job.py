@@ -8,23 +8,42 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from coordinator.bounds import OutputBounds
 from coordinator.flow import Aborted
 from coordinator.inference.interface import InferenceServer
 from coordinator.media.codecs import EncoderSettings
 from coordinator.media.fidelity import fidelity_report
 from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import Inspection, inspect
-from coordinator.pipeline import Pipeline, Result
+from coordinator.media.thumbnail import make_thumbnail
+from coordinator.pipeline import Order, Pipeline, Reports, Result
 from coordinator.progress import ProgressMeter
+from coordinator.resume import earlier_work, fingerprint
 from coordinator.steps.registry import prepare_steps
+from coordinator.usage import usage_lines
 from framewire.errors import ErrorCode, FramewireError, MediaError
-from framewire.v1.job_pb2 import Error, LogLine, OutputSettings, Progress
+from framewire.steps.catalogue import models_of
+from framewire.v1.job_pb2 import (
+    CONTAINER_MKV,
+    CONTAINER_MOV,
+    CONTAINER_MP4,
+    CONTAINER_WEBM,
+    VIDEO_CODEC_AV1,
+    VIDEO_CODEC_H264,
+    VIDEO_CODEC_HEVC,
+    Error,
+    LogLine,
+    OutputSettings,
+    Progress,
+)
 from framewire.work.v1.work_pb2 import InferenceAddress, RunnerDone, RunnerFailed, RunnerOrder, RunnerReport
 
 log = logging.getLogger(__name__)
 
 Connect = Callable[[InferenceAddress], InferenceServer]
 """From an address to a connected model server."""
+_CODECS = {VIDEO_CODEC_H264: "h264", VIDEO_CODEC_HEVC: "hevc", VIDEO_CODEC_AV1: "av1"}
+_CONTAINERS = {CONTAINER_MP4: "mp4", CONTAINER_MOV: "mov", CONTAINER_MKV: "mkv", CONTAINER_WEBM: "webm"}
 KEEP_ALIVE_SECONDS = 5.0
 """Progress is repeated this often while no frame comes out, so that slow work is not taken for death."""
 
@@ -38,6 +57,7 @@ class Job:
         self._connect = connect
         self._source = Path(order.input_path)
         self._target = Path(order.output_path)
+        self._segments = Path(order.segments_path or f"{order.output_path}.segments")
         self._limits = MediaLimits()
         self._pipeline: Pipeline | None = None
         self._handed_over = False
@@ -83,25 +103,41 @@ class Job:
         return self._compare(inspection, result)
 
     def _process(self, inspection: Inspection, server: InferenceServer) -> Result:
+        steps = prepare_steps(self._order.steps, server)
+        order = self._pipeline_order(inspection, server)
         meter = ProgressMeter(inspection.video.frames, self._progress)
-        meter.update(0)
-        self._pipeline = Pipeline(
-            self._source,
-            self._target,
-            inspection,
-            prepare_steps(self._order.steps, server),
-            server,
-            settings=encoder_settings(self._order.output),
-            limits=self._limits,
-            on_frames=meter.update,
+        meter.update(order.earlier.last.frames_out)
+        reports = Reports(
+            frames=meter.update,
+            unit=lambda unit: self._send(RunnerReport(segment=unit)),
+            preview=lambda preview: self._send(RunnerReport(preview=preview)),
         )
+        self._pipeline = Pipeline(order, inspection, steps, server, limits=self._limits, reports=reports)
         with _kept_alive(meter):
             result = self._pipeline.run()
         self._pipeline = None
         meter.finish(result.frames_out)
         for remark in result.remarks:
-            self._send(RunnerReport(log=LogLine(level="warning", text=remark)))
+            self._say("warning", remark)
         return result
+
+    def _pipeline_order(self, inspection: Inspection, server: InferenceServer) -> Order:
+        self._segments.mkdir(parents=True, exist_ok=True)
+        models = [server.contract(model) for model in sorted(models_of(self._order.steps))]
+        work = fingerprint(self._order.steps, self._order.output, models, inspection.video, self._source)
+        earlier, why = earlier_work(self._order.resume, work)
+        if why:
+            self._say("info", why)
+        return Order(
+            source=self._source,
+            target=self._target,
+            segments=self._segments,
+            settings=encoder_settings(self._order.output),
+            bounds=OutputBounds.of(self._order.output),
+            fingerprint=work,
+            earlier=earlier,
+            container=container_name(self._order.output),
+        )
 
     def _compare(self, inspection: Inspection, result: Result) -> RunnerDone:
         media = inspect(self._target, self._limits).media
@@ -113,9 +149,25 @@ class Job:
             media_out=media,
             limits=self._limits,
         )
-        for stage in result.usage:
-            log.info("%s: %.2f s of processor, %.2f s in all", stage.name, stage.cpu_seconds, stage.wall_seconds)
-        return RunnerDone(fidelity=fidelity, media=media)
+        thumbnail = self._thumbnail(inspection, result)
+        for line in usage_lines(result):
+            log.info("%s", line)
+        return RunnerDone(fidelity=fidelity, media=media, thumbnail_path=thumbnail)
+
+    def _thumbnail(self, inspection: Inspection, result: Result) -> str:
+        """The file's path, or "": a result without one is still a result."""
+        path = self._segments / "thumbnail.jpg"
+        third = result.frames_out / 3
+        units = [Path(unit.path) for unit in result.units if unit.segment.first_frame <= third]
+        try:
+            path.write_bytes(make_thumbnail(units, inspection.video))
+        except Exception:
+            log.exception("no thumbnail could be made")
+            return ""
+        return str(path)
+
+    def _say(self, level: str, text: str) -> None:
+        self._send(RunnerReport(log=LogLine(level=level, text=text)))
 
     def _progress(self, progress: Progress) -> None:
         self._send(RunnerReport(progress=progress))
@@ -130,8 +182,17 @@ def encoder_settings(output: OutputSettings) -> EncoderSettings:
     """The encoder's settings, with its own defaults for what is not set."""
     defaults = EncoderSettings()
     return EncoderSettings(
-        crf=output.crf if output.HasField("crf") else defaults.crf, preset=output.preset or defaults.preset
+        codec=_CODECS.get(output.codec, defaults.codec),
+        crf=output.crf if output.HasField("crf") else defaults.crf,
+        preset=output.preset or defaults.preset,
+        depth=output.bit_depth,
+        hardware=output.hardware,
     )
+
+
+def container_name(output: OutputSettings) -> str:
+    """The container that was asked for, as its files are named; "" for what fits."""
+    return _CONTAINERS.get(output.container, "")
 
 
 @contextlib.contextmanager

@@ -1,15 +1,18 @@
 """Decode -> steps -> encode: one file in, one file out, in bounded memory.
 
-    decode ──blocks──> step 1 ──blocks──> step 2 ──blocks──> encode
-       └─────────── packets to copy ride with the batches ──────┘
+    decode ──blocks──> step 1 ──blocks──> step 2 ──blocks──> draw ──YUV──> encode ──units──> close
+       └─────────────────── packets to copy ride with the batches ───────────┘
 
-A stage hands a batch on as soon as its request is under way; the next stage waits for it. What
-bounds memory and the requests in flight is the fixed number of blocks between two stages: they
-lie in a channel of free blocks, and taking one from there is where a fast stage waits for a slow one.
+A stage hands a batch on as soon as its request is under way; the next stage waits for it. What bounds memory and the
+requests in flight is the fixed number of blocks between two stages: they lie in a channel of free blocks, and taking
+one from there is where a fast stage waits for a slow one.
+
+The encoder writes closed units (`coordinator/units.py`); when the last is closed, the result is assembled from them.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
@@ -19,20 +22,32 @@ from pathlib import Path
 
 from av.video.frame import VideoFrame
 
+from coordinator.account import Account, PartTime
+from coordinator.batch import Batch, Drawn, Lease, Shot
+from coordinator.bounds import OutputBounds
+from coordinator.closing import Closer, Finished
+from coordinator.feed import Feed
 from coordinator.flow import Channel, Flow, StageUsage
 from coordinator.inference.interface import Block, InferenceServer
 from coordinator.media.assemble import Assembled, Units, assemble
-from coordinator.media.codecs import EncoderSettings
+from coordinator.media.behind import Items, open_behind
+from coordinator.media.codecs import EncoderSettings, choose_encoding
 from coordinator.media.colour import Converter
-from coordinator.media.decode import CopiedPacket, Picture, Reader
+from coordinator.media.decode import Reader
 from coordinator.media.encode import UnitEncoder
 from coordinator.media.errors import writing
 from coordinator.media.limits import MediaLimits
+from coordinator.media.passengers import LeftOut, Passengers, look_at_passengers
 from coordinator.media.probe import Inspection
 from coordinator.media.timeline import Stamp
 from coordinator.plan import BLOCKS, make_plan
+from coordinator.previews import Pair, Previews
+from coordinator.resume import EarlierWork
 from coordinator.steps.interface import FrameSize, FrameStep
+from coordinator.units import Cutter
 from framewire.errors import ErrorCode, Unavailable
+from framewire.v1.job_pb2 import Preview
+from framewire.work.v1.work_pb2 import SegmentRecord, StoredSegment
 
 INFERENCE_SECONDS = 120.0
 """Longest wait for one batch."""
@@ -42,34 +57,37 @@ SETTLE_SECONDS = 0.5
 """Longest wait for requests under way when a run ends early."""
 _COMPLETE = 0.9
 """Share of the frames a container promises that is a whole film: some promise a few too many."""
-_PACKETS = 512
-"""Packets to copy that may wait for a picture before they go ahead in a batch of their own."""
+_DRAWN = 2
+"""Batches that may wait for the encoder."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A block and the channel of free blocks it goes back to."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reports:
+    """Whom a run tells what, while it runs. Each is called from one thread of the run's."""
 
-    block: Block
-    home: Channel[Block]
+    frames: Callable[[int], None] = lambda _: None
+    """Frames written so far, those of earlier attempts included; often."""
+    unit: Callable[[StoredSegment], None] = lambda _: None
+    """A unit is closed."""
+    preview: Callable[[Preview], None] | None = None
+    """A frame before and after; None: nobody wants to see any."""
 
-    def give_back(self) -> None:
-        """The block may be filled again. Raises Aborted."""
-        self.home.put(self.block)
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What is to be done with which files."""
 
-@dataclass(slots=True)
-class Batch:
-    """Consecutive frames on their way, and the packets that lie beside them in the file."""
-
-    frames: Lease | None = None
-    """Where the frames lie; None when there are none."""
-    stamps: list[Stamp] = field(default_factory=list)
-    packets: list[CopiedPacket] = field(default_factory=list)
-    request: Future[bytes] | None = None
-    """What fills `frames`; None when they are there already."""
-    read: Lease | None = None
-    """What the request reads; free again when it is done."""
+    source: Path
+    target: Path
+    segments: Path
+    """Folder for closed units; made if need be."""
+    settings: EncoderSettings
+    container: str = ""
+    """`mp4`, `mov`, `mkv` or `webm`; neutral value: "", the one that holds the most of `mp4` and `mkv`."""
+    bounds: OutputBounds = field(default_factory=OutputBounds)
+    fingerprint: str = ""
+    """Of the work; goes into the units' records."""
+    earlier: EarlierWork = field(default_factory=EarlierWork)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +96,22 @@ class Result:
 
     frames_in: int
     frames_out: int
+    held: int
+    """Frames that repeat the one before and were not sent to any model."""
+    inferred: int
+    """Frames that were; with those of earlier attempts."""
+    resumed: int
+    """Frames of earlier attempts."""
     container: str
-    """Format that was written, `mp4` or `matroska`."""
+    """Format that was written: `mp4`, `mov`, `matroska` or `webm`."""
+    left_out: tuple[LeftOut, ...]
+    """What of the input is not in the result."""
+    units: Sequence[StoredSegment]
     remarks: tuple[str, ...]
     """What people should know about the result, a line each."""
     usage: tuple[StageUsage, ...]
+    parts: tuple[PartTime, ...]
+    """Where the time went."""
 
 
 class Pipeline:
@@ -90,57 +119,75 @@ class Pipeline:
 
     def __init__(
         self,
-        source: Path,
-        target: Path,
+        order: Order,
         inspection: Inspection,
         steps: Sequence[FrameStep],
         server: InferenceServer,
         *,
-        settings: EncoderSettings,
         limits: MediaLimits,
-        on_frames: Callable[[int], None],
+        reports: Reports,
     ) -> None:
-        """`on_frames` is called with the number of frames written so far, often, from one thread."""
-        self._source = source
-        self._target = target
+        self._order = order
         self._facts = inspection.video
         self._steps = steps
         self._server = server
-        self._settings = settings
         self._limits = limits
-        self._on_frames = on_frames
+        self._reports = reports
         self._flow = Flow()
+        self._account = Account()
         self._requests: set[Future[bytes]] = set()
-        self._frames_in = 0
-        self._last_duration = 0
+        self._encoding = choose_encoding(order.settings, self._facts)
+        self._units = list(order.earlier.units)
+        self._last = order.earlier.last
+        self._frames = order.earlier.last.frames_out
+        self._open_encoders: set[UnitEncoder] = set()
+        self._scale = math.prod(step.scale for step in steps)
         self._plan = make_plan(FrameSize(height=self._facts.height, width=self._facts.width), steps)
 
     def run(self) -> Result:
-        """Do it. Raises FramewireError, or flow.Aborted after `stop`; then no result is left and no memory held."""
-        result = self._plan.result
-        self._limits.check_output(result.width, result.height)
+        """Do it. Raises FramewireError, or flow.Aborted after `stop`.
+
+        Then nothing is left but closed units, and no memory is held.
+        """
+        size = self._plan.result
+        self._limits.check_output(size.width, size.height)
+        self._order.bounds.check_promise(self._facts)
+        self._order.bounds.check_bytes(self._order.earlier.bytes)
+        passengers = look_at_passengers(self._order.source, self._limits, wanted=self._order.container)
         with ExitStack() as stack:
-            reader = stack.enter_context(Reader(self._source, self._facts, self._limits))
-            unit = UnitEncoder(
-                self._target.with_suffix(".unit"),
-                self._facts,
-                width=result.width,
-                height=result.height,
-                settings=self._settings,
-                tracks=reader.source.tracks,
-            )
-            stack.callback(unit.path.unlink, missing_ok=True)
-            stack.callback(unit.abort)
+            reader, items = self._open(stack)
+            self._restore()
             pools = self._open_pools(stack)
             stack.callback(self._settle)
-            self._build(reader, unit, pools)
+            stack.callback(self._abort_encoders)
+            feed = self._build(reader, items, pools)
             self._flow.run()
-            units = Units(paths=[unit.path], reordering=unit.reordering, last_duration=self._last_duration)
-            return self._result(reader, assemble(self._target, units, self._source, self._facts, self._limits))
+        with self._account.part("assemble"):
+            written = self._assemble(passengers)
+        return self._result(reader, feed, written)
 
     def stop(self) -> None:
         """Make `run` raise Aborted soon. Idempotent."""
         self._flow.stop()
+
+    def _open(self, stack: ExitStack) -> tuple[Reader, Items]:
+        """The input, at its start or behind what earlier attempts did."""
+
+        def open_reader() -> Reader:
+            return Reader(self._order.source, self._facts, self._limits)
+
+        place = self._order.earlier.place
+        if place is None:
+            reader = stack.enter_context(open_reader())
+            return reader, iter(reader)
+        with self._account.part("find the place"):
+            reader, items = open_behind(open_reader, self._facts, place, self._flow.check)
+        return stack.enter_context(reader), items
+
+    def _restore(self) -> None:
+        states = self._order.earlier.last.step_states
+        for step, state in zip(self._steps, states, strict=False):
+            step.restore(state)
 
     def _open_pools(self, stack: ExitStack) -> list[Channel[Block]]:
         """Blocks for the frames before the first step, between steps and after the last."""
@@ -154,36 +201,44 @@ class Pipeline:
             pools.append(free)
         return pools
 
-    def _build(self, reader: Reader, unit: UnitEncoder, pools: Sequence[Channel[Block]]) -> None:
+    def _build(self, reader: Reader, items: Items, pools: Sequence[Channel[Block]]) -> Feed:
+        pairs: Channel[Pair] = self._flow.channel("previews", depth=1)
+        previews = self._previews(pairs)
         batches: Channel[Batch] = self._flow.channel("decoded", depth=BLOCKS)
-        self._flow.stage("decode", partial(self._decode, reader, pools[0], batches), closes=batches)
+        feed = self._feed(reader, pools[0], batches, previews)
+        self._flow.stage("decode", partial(feed.run, items), closes=batches)
         for number, step in enumerate(self._steps):
             done: Channel[Batch] = self._flow.channel(f"step {number + 1}", depth=BLOCKS)
             work = partial(self._step, step, self._plan.padded[number], pools[number + 1], batches, done)
             self._flow.stage(f"step {number + 1}", work, closes=done)
             batches = done
-        self._flow.stage("encode", partial(self._encode, unit, batches))
+        drawn: Channel[Drawn] = self._flow.channel("drawn", depth=_DRAWN)
+        self._flow.stage("draw", partial(self._draw, batches, drawn, pairs, previews), closes=drawn)
+        finished: Channel[Finished] = self._flow.channel("finished", depth=1)
+        self._flow.stage("encode", partial(self._encode, reader, drawn, finished), closes=finished)
+        self._flow.stage("close", partial(self._close, finished))
+        if previews is not None:
+            self._flow.stage("preview", previews.run)
+        return feed
 
-    def _decode(self, reader: Reader, free: Channel[Block], target: Channel[Batch]) -> None:
-        batch = Batch()
-        for item in reader:
-            if isinstance(item, Picture):
-                self._add_picture(batch, item, free)
-            else:
-                batch.packets.append(item)
-            if len(batch.stamps) == self._plan.batch or len(batch.packets) >= _PACKETS:
-                target.put(batch)
-                batch = Batch()
-        target.put(batch)
+    def _previews(self, pairs: Channel[Pair]) -> Previews | None:
+        return Previews(self._facts, pairs, self._reports.preview) if self._reports.preview else None
 
-    def _add_picture(self, batch: Batch, picture: Picture, free: Channel[Block]) -> None:
-        if batch.frames is None:
-            batch.frames = Lease(free.get(), free)
-        size, content = self._plan.padded[0], self._plan.content
-        slots = batch.frames.block.array((self._plan.batch, size.height, size.width, 3))
-        picture.write_rgb(slots[len(batch.stamps)], content.width, content.height)
-        batch.stamps.append(picture.stamp)
-        self._frames_in += 1
+    def _feed(self, reader: Reader, free: Channel[Block], target: Channel[Batch], previews: Previews | None) -> Feed:
+        last, size = self._order.earlier.last, self._plan.result
+        return Feed(
+            reader,
+            self._plan,
+            Cutter(self._facts.time_base, size.height * size.width, index=len(self._units)),
+            free,
+            target,
+            self._account,
+            frames_in=last.frames_in,
+            held=last.counters["held"],
+            inferred=last.counters["inferred"],
+            check=lambda stamp: self._order.bounds.check_frame(stamp, self._facts),
+            wants_sample=previews.wanted if previews else lambda: False,
+        )
 
     def _step(
         self, step: FrameStep, size: FrameSize, free: Channel[Block], source: Channel[Batch], target: Channel[Batch]
@@ -192,74 +247,179 @@ class Pipeline:
             self._complete(batch)
             if batch.frames is not None:
                 outputs = Lease(free.get(), free)
-                batch.request = step.submit(batch.frames.block, outputs.block, frames=len(batch.stamps), size=size)
+                batch.request = step.submit(
+                    batch.frames.block,
+                    outputs.block,
+                    frames=len(batch.shots),
+                    size=size,
+                    keep_state=batch.end is not None,
+                )
                 self._requests.add(batch.request)
                 batch.request.add_done_callback(self._requests.discard)
                 batch.read, batch.frames = batch.frames, outputs
             target.put(batch)
 
-    def _encode(self, unit: UnitEncoder, source: Channel[Batch]) -> None:
+    def _draw(
+        self, source: Channel[Batch], target: Channel[Drawn], pairs: Channel[Pair], previews: Previews | None
+    ) -> None:
+        """From the models' RGB to what the encoder takes."""
         converter = Converter(self._facts.colour)
         for batch in source:
             self._complete(batch)
+            shots = self._drawn(converter, batch)
+            if batch.sample is not None and previews is not None and shots:
+                previews.offer(Pair(shots[0][1][0], batch.sample, shots[0][0]))
+            target.put(Drawn(batch.unit, shots, batch.packets, batch.end, batch.states))
+        pairs.close()
+
+    def _drawn(self, converter: Converter, batch: Batch) -> list[tuple[VideoFrame, list[Stamp]]]:
+        if batch.frames is None:
+            return []
+        size, result = self._plan.padded[-1], self._plan.result
+        frames = batch.frames.block.array((len(batch.shots), size.height, size.width, 3))
+        shots = []
+        with self._account.part("to YUV"), writing():
+            for frame, shot in zip(frames, batch.shots, strict=True):
+                picture = VideoFrame.from_numpy_buffer(frame[: result.height, : result.width], "rgb24")
+                shots.append((self._finished(converter, picture, shot), shot.stamps))
+        batch.frames.give_back()
+        return shots
+
+    def _finished(self, converter: Converter, picture: VideoFrame, shot: Shot) -> VideoFrame:
+        """The picture in the encoder's format, with what 8 bits could not hold of its input put back."""
+        yuv = converter.to_yuv(picture, depth=self._encoding.depth)
+        if shot.detail is not None and self._encoding.depth > 8:
+            shot.detail.add_to(yuv, self._scale)
+        return yuv
+
+    def _encode(self, reader: Reader, source: Channel[Drawn], target: Channel[Finished]) -> None:
+        unit: UnitEncoder | None = None
+        start, last = 0, self._order.earlier.last.last_pts if self._units else self._facts.first_pts
+        for batch in source:
+            if unit is None:
+                unit = self._open_unit(batch.unit, reader, near=last)
             for packet in batch.packets:
                 unit.copy(packet)
-            if batch.frames is not None:
-                self._write(unit, converter, batch.stamps, batch.frames.block)
-                batch.frames.give_back()
-        unit.close()
+            if batch.shots and unit.frames == 0:
+                start = batch.shots[0][1][0].pts
+            self._write(unit, batch)
+            if batch.end is not None:
+                last = batch.end.last_pts
+                target.put(
+                    Finished(encoder=unit, index=batch.unit, start_pts=start, end=batch.end, states=batch.states)
+                )
+                unit = None
 
-    def _write(self, unit: UnitEncoder, converter: Converter, stamps: Sequence[Stamp], block: Block) -> None:
-        size, result = self._plan.padded[-1], self._plan.result
-        frames = block.array((len(stamps), size.height, size.width, 3))
-        for frame, stamp in zip(frames, stamps, strict=True):
-            picture = frame[: result.height, : result.width]
-            with writing():
-                yuv = converter.to_yuv(VideoFrame.from_numpy_buffer(picture, "rgb24"))
-            unit.encode(yuv, stamp)
-            self._last_duration = stamp.duration
-            self._on_frames(unit.frames)
+    def _open_unit(self, index: int, reader: Reader, *, near: int) -> UnitEncoder:
+        unit = UnitEncoder(
+            self._order.segments / f"segment-{index:06d}.part",
+            self._facts,
+            width=self._plan.result.width,
+            height=self._plan.result.height,
+            settings=self._order.settings,
+            tracks=reader.source.tracks,
+            near=near,
+        )
+        self._open_encoders.add(unit)
+        return unit
+
+    def _write(self, unit: UnitEncoder, batch: Drawn) -> None:
+        with self._account.part("encode"):
+            for picture, stamps in batch.shots:
+                for stamp in stamps:
+                    unit.encode(picture, stamp)
+                    self._frames += 1
+                    self._reports.frames(self._frames)
+
+    def _close(self, source: Channel[Finished]) -> None:
+        closer = Closer(
+            self._order.segments,
+            self._facts,
+            self._order.fingerprint,
+            earlier=self._order.earlier.last,
+            on_unit=self._keep,
+        )
+        for unit in source:
+            with self._account.part("close units"):
+                closer.close(unit)
+                self._open_encoders.discard(unit.encoder)
+
+    def _keep(self, stored: StoredSegment, record: SegmentRecord) -> None:
+        self._units.append(stored)
+        self._last = record
+        self._reports.unit(stored)
+        self._order.bounds.check_bytes(sum(unit.segment.size_bytes for unit in self._units))
 
     def _complete(self, batch: Batch) -> None:
         """Wait until the batch's frames are there."""
         if batch.request is None or batch.read is None:
             return
         try:
-            self._flow.wait(batch.request, timeout=INFERENCE_SECONDS)
+            state = self._flow.wait(batch.request, timeout=INFERENCE_SECONDS)
         except TimeoutError:
             raise _no_answer() from None
+        if batch.end is not None:
+            batch.states.append(state)
         batch.read.give_back()
         batch.request = batch.read = None
+
+    def _abort_encoders(self) -> None:
+        for unit in list(self._open_encoders):
+            unit.abort()
 
     def _settle(self) -> None:
         """After an abort: requests under way still write into the blocks, so let them end before the memory goes."""
         wait(list(self._requests), timeout=SETTLE_SECONDS)
 
-    def _result(self, reader: Reader, written: Assembled) -> Result:
+    def _assemble(self, passengers: Passengers) -> Assembled:
+        units = Units(
+            paths=[Path(unit.path) for unit in self._units],
+            reordering=self._last.counters["reordering"],
+            last_duration=self._last.counters["last_duration"],
+        )
+        written = assemble(
+            self._order.target,
+            units,
+            self._order.source,
+            self._facts,
+            self._limits,
+            passengers=passengers,
+            check=self._flow.check,
+        )
+        self._order.bounds.check_bytes(self._order.target.stat().st_size)
+        return written
+
+    def _result(self, reader: Reader, feed: Feed, written: Assembled) -> Result:
         return Result(
-            frames_in=self._frames_in,
+            frames_in=feed.frames_in,
             frames_out=written.frames,
+            held=feed.held,
+            inferred=feed.inferred,
+            resumed=self._order.earlier.last.frames_out,
             container=written.container,
-            remarks=tuple(self._remarks(reader, written)),
+            left_out=written.left_out,
+            units=tuple(self._units),
+            remarks=tuple(self._remarks(reader, feed, written)),
             usage=tuple(self._flow.usage),
+            parts=tuple(self._account.parts()),
         )
 
-    def _remarks(self, reader: Reader, written: Assembled) -> Iterator[str]:
+    def _remarks(self, reader: Reader, feed: Feed, written: Assembled) -> Iterator[str]:
         if reader.broken_off:
             yield "the file breaks off in the middle; the result ends there"
-        found = self._frames_in + reader.hidden
+        found = feed.frames_in + reader.hidden
         if found < self._facts.promised * _COMPLETE:
             yield f"the file promises {self._facts.promised} frames, {found} could be read: it may be cut short"
         if reader.damaged:
             yield f"{reader.damaged} damaged packets of the video were skipped"
         if reader.timeline.repaired:
             yield f"{reader.timeline.repaired} frames had no usable time stamp and were given one"
-        for track in written.dropped:
-            yield f"a track was left out, no container could take it: {track}"
-        if written.container != "mp4":
-            yield "the result is in Matroska (.mkv), because a track it keeps does not fit into MP4"
-        if self._facts.deep or self._facts.colour.high_dynamic_range:
-            yield "the picture was reduced to 8 bits a sample"
+        for omission in written.left_out:
+            yield f"left out: {omission.what}: {omission.why}"
+        yield from written.remarks
+        if reader.deinterlaced or self._facts.interlaced:
+            yield "the video is interlaced; it was deinterlaced, one frame for each of its pictures"
+        yield from self._encoding.remarks
 
 
 def _no_answer() -> Unavailable:

@@ -118,7 +118,16 @@ class Reader:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
         self._container.close()
+
+    def seek(self, pts: int) -> None:
+        """Begin at the last keyframe at or before `pts` that the file's index knows. Before iterating."""
+        with reading("find a place in the file"):
+            self._container.seek(pts, stream=self._video, backward=True)
 
     @property
     def source(self) -> Source:

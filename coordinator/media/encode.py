@@ -30,6 +30,7 @@ _FRAGMENTED = "+empty_moov+delay_moov+default_base_moof+frag_discont+skip_traile
 # when it is shown: together they put a unit at its place in the film
 _FRAGMENT_MICROSECONDS = 1_000_000
 _FRAGMENT_BYTES = 8 << 20
+_FAR_SECONDS = 10.0
 _STREAMABLE = frozenset({"aac", "mp3", "opus", "flac", "alac"})
 # AC-3 is missing: fragmented MP4 wants a packet of it before it can say what is in the file, and a unit may have none
 
@@ -46,13 +47,15 @@ class UnitEncoder:
         height: int,
         settings: EncoderSettings,
         tracks: Sequence[Stream] = (),
+        near: int = 0,
     ) -> None:
-        """`tracks`: those whose packets may come by `copy`."""
+        """`tracks`: those whose packets may come by `copy`. `near`: a pts close before the first frame's."""
         self.path = path
         self.frames = 0
         self._facts = facts
         self._shift = unit_shift(facts)
         self._closed = False
+        self._seconds = float((near + self._shift) * facts.time_base)
         self._order: list[int] = []
         with writing():
             self._output = _open(path, facts)
@@ -66,16 +69,25 @@ class UnitEncoder:
             frame.pts, frame.duration = stamp.pts + self._shift, stamp.duration
             frame.time_base = self._facts.time_base
             self._mux(self._video.encode(frame))
+            self._seconds = float(frame.pts * self._facts.time_base)
             self.frames += 1
 
     def copy(self, copied: CopiedPacket) -> None:
-        """Add a packet of a track that is not touched; one of a track that cannot be in a unit is left out."""
-        stream = self._copies.get(copied.track)
-        if stream is None or copied.packet.dts is None:
+        """Add a packet of a track that is not touched.
+
+        Left out: one of a track that cannot be in a unit, and one that lies in the file far from the pictures of its
+        time, which the muxer would keep in memory until they come.
+        """
+        stream, packet = self._copies.get(copied.track), copied.packet
+        if stream is None or packet.dts is None or packet.pts is None:
+            return
+        shift = round(self._shift * self._facts.time_base / packet.time_base)
+        if abs(float((packet.pts + shift) * packet.time_base) - self._seconds) > _FAR_SECONDS:
             return
         with writing():
-            copied.packet.stream = stream
-            self._output.mux_one(copied.packet)
+            packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
+            packet.stream = stream
+            self._output.mux_one(packet)
 
     def close(self) -> None:
         """Flush the encoder and complete the file. May be called from another thread than `encode`, after its last."""
@@ -108,6 +120,17 @@ class UnitEncoder:
 def unit_shift(facts: VideoFacts) -> int:
     """What is added to every pts inside a unit: a fragment cannot say a time before zero."""
     return max(0, -facts.first_pts)
+
+
+def header_bytes(path: Path) -> int:
+    """Bytes of a unit before its first fragment: what says how to decode the rest."""
+    at = 0
+    with path.open("rb") as file:
+        while len(head := file.read(16)) >= 8 and head[4:8] != b"moof":
+            size = int.from_bytes(head[:4], "big")
+            at += size if size != 1 else int.from_bytes(head[8:16], "big")
+            file.seek(at)
+    return at
 
 
 def scaled_matrix(facts: VideoFacts, width: int) -> tuple[int, ...] | None:

@@ -34,6 +34,10 @@ class Timeline:
         self._last = Stamp(pts=pts, duration=max(0, duration))
         return self._last
 
+    def take_up(self, last: Stamp, *, repaired: int) -> None:
+        """Go on as if the frame before the next had been stamped `last`, and so many repaired before."""
+        self._last, self.repaired = last, repaired
+
     def _following(self) -> int:
         if self._last is None:
             return 0

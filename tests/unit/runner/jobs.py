@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
+from coordinator.bounds import OutputBounds
 from coordinator.inference.interface import Block
 from coordinator.media.codecs import EncoderSettings
 from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import inspect
-from coordinator.pipeline import Pipeline, Result
-from coordinator.steps.interface import FrameSize
+from coordinator.pipeline import Order, Pipeline, Reports, Result
+from coordinator.resume import EarlierWork
+from coordinator.steps.interface import FrameSize, FrameStep
 from coordinator.steps.registry import prepare_steps
 from framewire.testing.inference import FakeInferenceServer, fake_contract
 from framewire.v1.step_pb2 import Enhance, Step
@@ -38,18 +40,30 @@ def pipeline(
     steps: Sequence[Step],
     *,
     settings: EncoderSettings = BEST,
-    on_frames: Callable[[int], None] = lambda _: None,
+    reports: Reports | None = None,
+    bounds: OutputBounds | None = None,
+    earlier: EarlierWork | None = None,
+    prepared: Sequence[FrameStep] | None = None,
 ) -> Pipeline:
-    """A pipeline ready to run."""
-    return Pipeline(
-        source,
-        target,
-        inspect(source),
-        prepare_steps(steps, server),
-        server,
+    """A pipeline ready to run; its units go to a folder `<target>.segments`."""
+    segments = target.with_suffix(".segments")
+    segments.mkdir(exist_ok=True)
+    order = Order(
+        source=source,
+        target=target,
+        segments=segments,
         settings=settings,
+        bounds=bounds or OutputBounds(),
+        fingerprint="of the test",
+        earlier=earlier or EarlierWork(),
+    )
+    return Pipeline(
+        order,
+        inspect(source),
+        prepared or prepare_steps(steps, server),
+        server,
         limits=MediaLimits(),
-        on_frames=on_frames,
+        reports=reports or Reports(),
     )
 
 

@@ -166,7 +166,9 @@ def test_a_chain_of_steps_multiplies_and_decodes_once(tmp_path: Path) -> None:
     server = server_with(2, 3)
     result = process(source, tmp_path / "out.mp4", "x2", "x3", server=server)
     assert [usage.name for usage in sorted(result.usage, key=lambda usage: usage.name)] == [
+        "close",
         "decode",
+        "draw",
         "encode",
         "step 1",
         "step 2",
@@ -191,8 +193,8 @@ class Backwards(FakeInferenceServer):
 
 
 def test_frames_keep_their_order_when_batches_come_back_out_of_order(tmp_path: Path) -> None:
-    # 32 frames: 4 pairs of batches of 4
-    source = make_clip(tmp_path / "in.mp4", Clip(frames=32, sounds=(), options=LOSSLESS), smooth)
+    # 36 frames: units of 13 and 23, which are 4 and 6 batches of at most 4: 5 pairs
+    source = make_clip(tmp_path / "in.mp4", Clip(frames=36, sounds=(), options=LOSSLESS), smooth)
     server = Backwards([fake_contract("x1", scale=1, max_batch=4)], hold=True)
     process(source, tmp_path / "out.mp4", "x1", server=server)
     assert server.most_under_way == 2
