@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import TypeVar
+from collections.abc import AsyncGenerator
 
 from framewire.bus.interface import EventLog
 from framewire.db.assets import AssetStore
 from framewire.db.jobs import JobStore
-from framewire.errors import ErrorCode, NotFound, Unavailable
+from framewire.errors import NotFound
 from framewire.jobs.states import TERMINAL, ends_job
-from framewire.lifecycle import end
 from framewire.v1.asset_pb2 import Asset
 from framewire.v1.job_pb2 import JOB_STATE_SUCCEEDED, Event, Job, StatusChange
+from gateway.fanout import Fanout
+from gateway.shared import Shared
 
 RECORDED_WITHIN = 5.0
 """Seconds a watcher waits at most for the row to show the end it is about to be told."""
 _RECORDED_PAUSE = 0.02
 
-_Item = TypeVar("_Item")
+Watch = AsyncGenerator[Shared[Event], None]
+"""Events on their way to one watcher, each shared with all others."""
 
 
 class Watcher:
-    """Opens one reader of the log a watcher. A slow watcher slows its own reader and nobody else."""
+    """One reader of the log a job (gateway/fanout.py). A slow watcher slows nobody else."""
 
     def __init__(self, jobs: JobStore, assets: AssetStore, events: EventLog, stopping: asyncio.Event) -> None:
         self._jobs = jobs
         self._assets = assets
         self._events = events
-        self._stopping = stopping
+        self._fanout = Fanout(stopping)
 
-    async def watch(self, workspace_id: str, job_id: str, *, after: int) -> AsyncGenerator[Event, None] | None:
+    async def watch(self, workspace_id: str, job_id: str, *, after: int) -> Watch | None:
         """The job's events with numbers above `after`, None when there will be none.
 
         Ends after the event that ends the job, and with Unavailable (SERVER_STOPPING) when the gateway stops.
@@ -44,16 +45,24 @@ class Watcher:
             return await self._watch_forgotten(job, after)
         if ends_job(last) and after >= last.number:
             return None
-        return until(self._stopping, self._recorded_first(job, self._events.read(job_id, after=after)))
+        return self._follow(job, after)
 
-    async def _recorded_first(self, job: Job, events: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    def _follow(self, job: Job, after: int) -> Watch:
+        return self._fanout.follow(job.job_id, lambda number: self._recorded_first(job, number), after=after)
+
+    async def _recorded_first(self, job: Job, after: int) -> AsyncGenerator[Event, None]:
         """The events; the one that ends the job is held back until GetJob tells the same, or for a few seconds."""
-        async for event in events:
-            if ends_job(event):
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(RECORDED_WITHIN):
-                        await self._recorded(job, event.number)
-            yield event
+        events = self._events.read(job.job_id, after=after)
+        try:
+            async for event in events:
+                if ends_job(event):
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(RECORDED_WITHIN):
+                            await self._recorded(job, event.number)
+                yield event
+        finally:
+            if close := getattr(events, "aclose", None):
+                await close()
 
     async def _recorded(self, job: Job, number: int) -> None:
         """Wait for the row. Looking is the only way: another gateway's recorder may be the one that folds the event."""
@@ -62,14 +71,14 @@ class Watcher:
             await asyncio.sleep(_RECORDED_PAUSE)
             row = await self._jobs.get(job.workspace_id, job.job_id)
 
-    async def _watch_forgotten(self, job: Job, after: int) -> AsyncGenerator[Event, None] | None:
+    async def _watch_forgotten(self, job: Job, after: int) -> Watch | None:
         """The log is empty: nothing was said yet, or the log has forgotten what the row remembers."""
         ended = job.state in TERMINAL
         if after >= job.last_event:
-            return None if ended else until(self._stopping, self._events.read(job.job_id, after=after))
+            return None if ended else self._follow(job, after)
         outputs = await outputs_of(self._assets, job)
         remembered = snapshot(job, outputs)
-        follow = None if ended else until(self._stopping, self._events.read(job.job_id, after=job.last_event))
+        follow = None if ended else self._follow(job, job.last_event)
         return _first(remembered, follow)
 
 
@@ -103,31 +112,8 @@ def snapshot(job: Job, outputs: list[Asset]) -> Event:
     )
 
 
-async def until(stopping: asyncio.Event, source: AsyncIterator[_Item]) -> AsyncGenerator[_Item, None]:
-    """What `source` gives, until `stopping` is set: then Unavailable (SERVER_STOPPING). Closes `source`."""
-    stop = asyncio.ensure_future(stopping.wait())
-    try:
-        while True:
-            coming = asyncio.ensure_future(anext(source))
-            try:
-                await asyncio.wait({stop, coming}, return_when=asyncio.FIRST_COMPLETED)
-                if not coming.done():
-                    raise Unavailable("the gateway is stopping; connect again", code=ErrorCode.SERVER_STOPPING)
-            finally:
-                await end(coming)
-            try:
-                item = coming.result()
-            except StopAsyncIteration:
-                return
-            yield item
-    finally:
-        await end(stop)
-        if close := getattr(source, "aclose", None):
-            await close()
-
-
-async def _first(event: Event, rest: AsyncGenerator[Event, None] | None) -> AsyncGenerator[Event, None]:
-    yield event
+async def _first(event: Event, rest: Watch | None) -> Watch:
+    yield Shared(event)
     if rest is not None:
         async with contextlib.aclosing(rest) as events:
             async for following in events:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from framewire.db.assets import AssetStore
@@ -15,7 +15,6 @@ from framewire.steps import catalogue
 from framewire.v1.job_pb2 import (
     CancelJobRequest,
     CreateJobRequest,
-    Event,
     GetJobRequest,
     Job,
     ListJobsRequest,
@@ -29,7 +28,7 @@ from gateway.estimate import Estimator
 from gateway.models import LiveModels
 from gateway.pages import cut, page_limit, page_start, page_token
 from gateway.pipeline import Call
-from gateway.watch import Watcher
+from gateway.watch import Watch, Watcher
 
 DEFAULT_PRIORITY = 1
 
@@ -86,7 +85,7 @@ class JobHandlers:
             call.workspace_id, request.job_id, attempts=lambda order: catalogue.attempts_of(order.steps)
         )
 
-    async def watch_job(self, call: Call, request: WatchJobRequest) -> AsyncGenerator[Event, None] | None:
+    async def watch_job(self, call: Call, request: WatchJobRequest) -> Watch | None:
         """The job's events, those to come included."""
         return await self._watcher.watch(call.workspace_id, request.job_id, after=request.after_event)
 

@@ -197,18 +197,3 @@ async def test_a_gateway_that_stops_sends_its_watchers_elsewhere(here, readers):
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
     assert "SERVER_STOPPING" in (await answer.text())
     assert all(closed.is_set() for closed in readers)
-
-
-async def test_closing_a_watch_between_events_closes_the_log_reader():
-    closed = asyncio.Event()
-
-    async def source():
-        try:
-            yield 1
-            await asyncio.Event().wait()
-        finally:
-            closed.set()
-
-    async with aclosing(watch.until(asyncio.Event(), source())) as items:
-        assert await anext(items) == 1
-    assert closed.is_set()
