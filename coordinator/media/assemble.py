@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,22 +15,16 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from coordinator.media.container import assumed_layout, choose_container
+from coordinator.media.codecs import mark
+from coordinator.media.container import MP4_LIKE
 from coordinator.media.decode import Source
 from coordinator.media.encode import scaled_matrix, unit_shift
 from coordinator.media.errors import writing
 from coordinator.media.limits import MediaLimits
-from coordinator.media.open import copied_tracks, main_video, open_input
-from coordinator.media.probe import VideoFacts, codec_name
-
-log = logging.getLogger(__name__)
-
-_FILE_TAGS = {
-    "major_brand",
-    "minor_version",
-    "compatible_brands",
-    "encoder",
-}  # these describe the old file, not the film
+from coordinator.media.open import main_video, open_input
+from coordinator.media.passengers import LeftOut, Passengers, choose_passengers
+from coordinator.media.probe import VideoFacts
+from coordinator.media.tracks import Tracks, kept_tags, read_covers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,58 +44,92 @@ class Assembled:
     """What was written."""
 
     container: str
-    """Format, `mp4` or `matroska`."""
-    dropped: tuple[str, ...]
-    """Codecs of tracks that no container could take; empty as a rule."""
+    """Format: `mp4`, `mov`, `matroska` or `webm`."""
+    left_out: tuple[LeftOut, ...]
+    """What of the input is not in it."""
+    remarks: tuple[str, ...]
+    """What people should know about it, a line each."""
     frames: int
 
 
-def assemble(target: Path, units: Units, source: Path, facts: VideoFacts, limits: MediaLimits) -> Assembled:
+def assemble(
+    target: Path,
+    units: Units,
+    source: Path,
+    facts: VideoFacts,
+    limits: MediaLimits,
+    *,
+    passengers: Passengers | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> Assembled:
     """Write the result. Its time stamps are the film's, its other tracks are the input's, bit for bit.
 
-    Raises WorkerError (INTERNAL, retryable) when it cannot be written, MediaError when the input cannot be read.
-    No file is left then.
+    `passengers`: which container, and what goes into it; when None, chosen here. `check` is called for every packet
+    and may raise. Raises WorkerError (INTERNAL, retryable) when the file cannot be written, MediaError when the input
+    cannot be read. No file is left then.
     """
     try:
         with open_input(source, limits) as film, writing():
-            return _assemble(target, units, film, facts, limits)
+            video = main_video(film, limits)
+            aboard = passengers or choose_passengers(film, video)
+            parts = _Parts(film, _source(film, video, aboard), aboard, read_covers(source, aboard, limits))
+            return _assemble(target, units, parts, facts, check)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
 
 
-def _assemble(target: Path, units: Units, film: InputContainer, facts: VideoFacts, limits: MediaLimits) -> Assembled:
-    source = _source(film, limits)
-    result = _Result(target, units.paths[0], facts, source)
+def _assemble(
+    target: Path,
+    units: Units,
+    parts: _Parts,
+    facts: VideoFacts,
+    check: Callable[[], None],
+) -> Assembled:
+    aboard, result = parts.passengers, _Result(target, units.paths[0], facts, parts)
     try:
         pictures = result.pictures(_stamped(units, facts), facts)
-        for packet in _by_time(pictures, result.copies(_packets(film, source.tracks))):
+        for packet in _by_time(pictures, result.others(_packets(parts.film, result.tracks.inputs))):
+            check()
             result.output.mux_one(packet)
     finally:
         result.output.close()
-    return Assembled(container=result.container, dropped=tuple(result.dropped), frames=result.frames)
+    return Assembled(
+        container=aboard.container,
+        left_out=(*aboard.left_out, *result.tracks.left_out),
+        remarks=aboard.remarks,
+        frames=result.frames,
+    )
 
 
-def _source(film: InputContainer, limits: MediaLimits) -> Source:
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What goes into the result beside the units."""
+
+    film: InputContainer
+    source: Source
+    passengers: Passengers
+    covers: dict[int, bytes]
+
+
+def _source(film: InputContainer, video: VideoStream, aboard: Passengers) -> Source:
     return Source(
         metadata=dict(film.metadata),
         chapters=film.chapters(),
-        video_metadata=dict(main_video(film, limits).metadata),
-        tracks=copied_tracks(film),
+        video_metadata=dict(video.metadata),
+        tracks=[film.streams[index] for index in aboard.copied],
     )
 
 
 class _Result:
     """The open file."""
 
-    def __init__(self, path: Path, first: Path, facts: VideoFacts, source: Source) -> None:
-        self.dropped: list[str] = []
+    def __init__(self, path: Path, first: Path, facts: VideoFacts, parts: _Parts) -> None:
         self.frames = 0
-        self.container = choose_container(source.tracks)
-        self.output = _open(path, self.container, facts, source)
+        self.output = _open(path, parts.passengers.container, facts, parts.source)
         self._video = self._add_video(first, facts)
-        self._video.metadata.update(_kept(source.video_metadata))
-        self._copies = self._add_copies(source.tracks)
+        self._video.metadata.update(kept_tags(parts.source.video_metadata))
+        self.tracks = Tracks(self.output, parts.film, parts.passengers, parts.covers)
 
     def pictures(self, packets: Iterable[Packet[VideoStream]], facts: VideoFacts) -> Iterator[Packet[Stream]]:
         """The packets as this file's."""
@@ -112,12 +139,11 @@ class _Result:
             self.frames += 1
             yield packet  # type: ignore[misc]  # a video track's packet is a packet
 
-    def copies(self, packets: Iterable[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+    def others(self, packets: Iterable[Packet[Stream]]) -> Iterator[Packet[Stream]]:
         """The packets as this file's, without those of tracks it has not."""
         for packet in packets:
-            if stream := self._copies.get(packet.stream_index):
-                packet.stream = stream
-                yield packet
+            if (ours := self.tracks.packet(packet)) is not None:
+                yield ours
 
     def _add_video(self, first: Path, facts: VideoFacts) -> VideoStream:
         with _open_unit(first) as unit:
@@ -125,35 +151,20 @@ class _Result:
             stream = self.output.add_stream_from_template(template, opaque=True)
             stream.codec_context.framerate = facts.rate or Fraction(25)
             stream.time_base = facts.time_base
+            mark(stream.codec_context)
             stream.set_display_matrix(scaled_matrix(facts, template.codec_context.width))
             return stream
-
-    def _add_copies(self, tracks: Sequence[Stream]) -> dict[int, Stream]:
-        copies: dict[int, Stream] = {}
-        for track in tracks:
-            try:
-                stream = self.output.add_stream_from_template(track, opaque=True)
-            except (ValueError, av.FFmpegError) as error:
-                log.warning("track %d cannot be written to %s: %s", track.index, self.container, error)
-                self.dropped.append(f"{track.type} ({codec_name(track)})")
-                continue
-            if isinstance(stream, AudioStream) and (layout := assumed_layout(track)):
-                stream.codec_context.layout = layout
-            stream.metadata.update(_kept(track.metadata))
-            stream.disposition = track.disposition
-            copies[track.index] = stream
-        return copies
 
 
 def _open(path: Path, container: str, facts: VideoFacts, source: Source) -> OutputContainer:
     options = {"avoid_negative_ts": "disabled" if facts.first_pts >= 0 else "make_non_negative"}
-    if container == "mp4":
+    if container in MP4_LIKE:
         options["movflags"] = "+faststart"
         options["movie_timescale"] = str(_movie_timescale(facts, source))
         if facts.time_base.numerator == 1 and facts.time_base.denominator < 1 << 31:
             options["video_track_timescale"] = str(facts.time_base.denominator)
     output = av.open(f"file:{path.absolute()}", "w", format=container, container_options=options)
-    output.metadata.update(_kept(source.metadata))
+    output.metadata.update(kept_tags(source.metadata))
     if source.chapters:
         output.set_chapters(list(source.chapters))
     return output
@@ -171,10 +182,6 @@ def _movie_timescale(facts: VideoFacts, source: Source) -> int:
             units.append(max(1, track.codec_context.sample_rate))
     exact = math.lcm(*units)
     return exact if exact < 1 << 31 else 90_000
-
-
-def _kept(metadata: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in metadata.items() if key not in _FILE_TAGS}
 
 
 def _open_unit(path: Path) -> InputContainer:
@@ -219,9 +226,9 @@ def _before(shown: Sequence[int], count: int) -> list[int]:
     return [shown[0] - step * place for place in range(count, 0, -1)]
 
 
-def _packets(film: InputContainer, tracks: Sequence[Stream]) -> Iterator[Packet[Stream]]:
+def _packets(film: InputContainer, tracks: Sequence[int]) -> Iterator[Packet[Stream]]:
     """Packets with content; the container's end of file, wherever it is."""
-    packets = film.demux(*tracks) if tracks else iter(())
+    packets = film.demux([film.streams[index] for index in tracks]) if tracks else iter(())
     while True:
         try:
             packet = next(packets, None)

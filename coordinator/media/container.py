@@ -1,4 +1,4 @@
-"""Which container the result gets: MP4, unless a track that is copied does not fit into it."""
+"""Which container the result gets, and which tracks fit into one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,19 @@ import av
 from av.audio.stream import AudioStream
 from av.stream import Stream
 
+FORMATS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
+"""FFmpeg's names, by those that people write."""
+MP4_LIKE = ("mp4", "mov")
+_COVERS = {"mjpeg", "png", "bmp"}
+"""Pictures that MP4 takes as a cover."""
 _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
 """What FFmpeg takes so many channels for when a file does not say where they belong."""
 
 
-def choose_container(tracks: Sequence[Stream]) -> str:
-    """`mp4`, or `matroska` when that can hold a track that MP4 cannot."""
+def choose_container(tracks: Sequence[Stream], wanted: str = "") -> str:
+    """FFmpeg's name of the one that was asked for; else `mp4`, or `matroska` when only that can hold some track."""
+    if wanted:
+        return FORMATS[wanted]
     lost_in_mp4 = [track for track in tracks if not fits(track, "mp4")]
     return "matroska" if any(fits(track, "matroska") for track in lost_in_mp4) else "mp4"
 
@@ -24,7 +31,16 @@ def fits(track: Stream, container: str) -> bool:
     """Whether packets of this track can be written to this container as they are."""
     if track.codec_context is None or track.codec_context.codec.name not in _codecs(container):
         return False
-    return container != "mp4" or assumed_layout(track) != ""
+    return container not in MP4_LIKE or assumed_layout(track) != ""
+
+
+def takes_cover(track: Stream, container: str) -> bool:
+    """Whether this picture can be the container's cover."""
+    if track.codec_context is None:
+        return False
+    if container == "matroska":
+        return True  # as an attached file
+    return container in MP4_LIKE and track.codec_context.codec.canonical_name in _COVERS
 
 
 def assumed_layout(track: Stream) -> str | None:

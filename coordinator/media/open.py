@@ -82,7 +82,7 @@ def _check(container: InputContainer, limits: MediaLimits) -> None:
 
 def main_video(container: InputContainer, limits: MediaLimits) -> VideoStream:
     """The video track to process. Raises MediaError: MEDIA_NO_VIDEO, MEDIA_UNSUPPORTED_CODEC, MEDIA_TOO_LARGE."""
-    tracks = [stream for stream in container.streams.video if not _is_cover(stream)]
+    tracks = [stream for stream in container.streams.video if not is_cover(stream)]
     if not tracks:
         raise MediaError("the file has no video track; send one that has", code=ErrorCode.MEDIA_NO_VIDEO)
     stream = next((track for track in tracks if track.disposition & Disposition.default), tracks[0])
@@ -101,5 +101,6 @@ def copied_tracks(container: InputContainer) -> list[Stream]:
     return [stream for stream in container.streams if stream.type in ("audio", "subtitle")]
 
 
-def _is_cover(stream: VideoStream) -> bool:
+def is_cover(stream: Stream) -> bool:
+    """Whether a video track is but a picture of the file: a cover, or small pictures to choose a place by."""
     return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))

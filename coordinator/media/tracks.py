@@ -1,0 +1,149 @@
+"""The result's tracks beside the picture, made as `passengers` chose, and the packets that go into them."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import AttachmentStream, Stream
+from av.video.stream import VideoStream
+
+from coordinator.media.codecs import mark
+from coordinator.media.container import assumed_layout
+from coordinator.media.limits import MediaLimits
+from coordinator.media.open import open_input
+from coordinator.media.passengers import LeftOut, Passengers
+from coordinator.media.subtitles import SubtitleConverter
+
+log = logging.getLogger(__name__)
+
+_FILE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
+"""These describe the old file, not the film."""
+_MUXER_TAGS = {"duration", "_statistics_writing_app", "_statistics_writing_date_utc", "_statistics_tags"}
+"""Matroska's, of the old tracks; the muxer writes its own."""
+_QUICKTIME = {
+    "deu": "ger",
+    "nld": "dut",
+    "ell": "gre",
+    "isl": "ice",
+    "zho": "chi",
+    "sqi": "alb",
+    "mkd": "mac",
+}
+"""Languages that QuickTime knows by the other of their two codes."""
+
+
+class Tracks:
+    """The tracks of an output that has its video and no header yet. `film` stays open as long as this is used."""
+
+    def __init__(
+        self, output: OutputContainer, film: InputContainer, passengers: Passengers, covers: dict[int, bytes]
+    ) -> None:
+        """`covers`: the pictures, by track."""
+        self.left_out: list[LeftOut] = []
+        """What was chosen and could not be written all the same; empty as a rule."""
+        self._output = output
+        self._container = passengers.container
+        self._copies: dict[int, Stream] = {}
+        self._converters: dict[int, SubtitleConverter] = {}
+        converted = dict(passengers.converted)
+        for track in film.streams:
+            if track.index in passengers.copied:
+                self._copy(track)
+            elif track.index in converted:
+                self._convert(track, converted[track.index])
+            elif track.index in passengers.covers and self._container != "matroska":
+                self._copy(track)
+        self._attach(film, passengers, covers)
+
+    @property
+    def inputs(self) -> list[int]:
+        """Tracks of the input whose packets are wanted."""
+        return [*self._copies, *self._converters]
+
+    def packet(self, packet: Packet[Stream]) -> Packet[Stream] | None:
+        """The packet as this output's; None for one that is not wanted."""
+        if stream := self._copies.get(packet.stream_index):
+            packet.stream = stream
+            return packet
+        converter = self._converters.get(packet.stream_index)
+        return converter.convert(packet) if converter else None
+
+    def _copy(self, track: Stream) -> None:
+        try:
+            stream = self._output.add_stream_from_template(track, opaque=True)
+        except (ValueError, av.FFmpegError) as error:
+            self._leave(track, error)
+            return
+        if isinstance(stream, AudioStream) and (layout := assumed_layout(track)):
+            stream.codec_context.layout = layout
+        if isinstance(stream, VideoStream):
+            mark(stream.codec_context)
+        self._describe(stream, track)
+        self._copies[track.index] = stream
+
+    def _convert(self, track: Stream, codec: str) -> None:
+        try:
+            converter = SubtitleConverter(track, self._output, codec)
+        except (ValueError, av.FFmpegError) as error:
+            self._leave(track, error)
+            return
+        self._describe(converter.stream, track)
+        self._converters[track.index] = converter
+
+    def _describe(self, stream: Stream, track: Stream) -> None:
+        stream.metadata.update(kept_tags(track.metadata))
+        if self._container == "mov" and (language := _QUICKTIME.get(track.metadata.get("language", ""))):
+            stream.metadata["language"] = language
+        stream.disposition = track.disposition
+
+    def _leave(self, track: Stream, error: Exception) -> None:
+        log.warning("track %d cannot be written to %s: %s", track.index, self._container, error)
+        self.left_out.append(LeftOut(what=f"{track.type} track {track.index}", why="it cannot be written"))
+
+    def _attach(self, film: InputContainer, passengers: Passengers, covers: dict[int, bytes]) -> None:
+        """Files go into the header of Matroska, and a cover is one of them."""
+        if self._container != "matroska":
+            return
+        for index in passengers.covers:
+            cover = film.streams[index]
+            name = cover.metadata.get("filename") or f"cover.{_ending(cover)}"
+            mime = cover.metadata.get("mimetype") or f"image/{_ending(cover).replace('jpg', 'jpeg')}"
+            self._output.add_attachment(name, mime, covers.get(index, b""))
+        for index in passengers.attached:
+            file = film.streams[index]
+            if isinstance(file, AttachmentStream):
+                name = file.metadata.get("filename", "file")
+                self._output.add_attachment(name, file.mimetype or "application/octet-stream", file.data)
+
+
+def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
+    """The tags that describe the film or the track, and not the old file."""
+    return {
+        key: value
+        for key, value in metadata.items()
+        if key.lower() not in _FILE_TAGS and key.lower().partition("-")[0] not in _MUXER_TAGS
+    }
+
+
+def _ending(cover: Stream) -> str:
+    codec = cover.codec_context.codec.canonical_name if cover.codec_context else ""
+    return {"mjpeg": "jpg"}.get(codec, codec or "bin")
+
+
+def read_covers(path: Path, passengers: Passengers, limits: MediaLimits) -> dict[int, bytes]:
+    """The pictures that Matroska wants in its header, by track. Each is its track's only packet."""
+    if passengers.container != "matroska" or not passengers.covers:
+        return {}
+    with open_input(path, limits) as film:  # an opening of its own: seeking back would lose packets before zero
+        covers = [film.streams[index] for index in passengers.covers]
+        return {
+            packet.stream_index: bytes(packet)
+            for packet in itertools.islice(film.demux(covers), len(covers))
+            if packet.size
+        }
