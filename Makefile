@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 CLIP   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench chaos clean
+.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench chaos corpus clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -63,6 +63,11 @@ SEED   ?= 1
 ROUNDS ?= 67
 chaos: venv-test ## seeded faults on real servers and on the simulator; SEED=n ROUNDS=n, ROUND=n plays one again
 	PYTHONPATH=tests $(BIN)/python -m chaos --seed $(SEED) --rounds $(ROUNDS) $(if $(ROUND),--round $(ROUND))
+
+COUNT  ?= 1000
+SANDBOX ?= prefer
+corpus: venv-test ## hostile and damaged files through real runners; SEED=n COUNT=n, NUMBER=n runs one damaged file
+	PYTHONPATH=tests $(BIN)/python -m hostile --seed $(SEED) --count $(COUNT) --sandbox $(SANDBOX) $(if $(NUMBER),--number $(NUMBER))
 
 bench: venv-test ## speed and memory of a whole job beside the bare model loop; CLIP=path for a clip of your own
 	$(BIN)/python scripts/bench.py $(if $(CLIP),--clip '$(CLIP)')

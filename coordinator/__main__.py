@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Final, NoReturn
 
 from coordinator.inference.triton import TritonServer, TritonSettings
-from coordinator.settings import RunnerSettings, WorkerSettings, runner_environment, worker_settings
+from coordinator.sandbox import Mode, layers
+from coordinator.settings import RunnerSettings, WorkerSettings, runner_environment, sandbox_mode, worker_settings
 from coordinator.worker import Worker
 from framewire.bus.nats import NatsBus, NatsSettings
 from framewire.environment import Environment
@@ -52,6 +53,7 @@ VARIABLES: Final = {
     "FRAMEWIRE_AGEING": "seconds of waiting that make up for one step of priority, the same for every worker (60)",
     "FRAMEWIRE_SLOTS": "jobs to run at once (3)",
     "FRAMEWIRE_SCRATCH": "folder for files of running jobs (framewire-scratch in the system's temporary folder)",
+    "FRAMEWIRE_SANDBOX": "require, prefer or off: whether jobs run only confined in every way there is (prefer)",
     "FRAMEWIRE_LOG_STYLE": "text or json (text)",
     "FRAMEWIRE_LOG_LEVEL": "DEBUG, INFO, WARNING or ERROR (INFO)",
     "FRAMEWIRE_READY_FD": "descriptor that gets one line of JSON when the worker is ready (none)",
@@ -68,6 +70,7 @@ class Settings:
     nats: NatsSettings
     store: S3Settings
     triton: TritonSettings
+    sandbox: Mode
 
 
 def main(argv: Sequence[str], variables: Mapping[str, str]) -> int:
@@ -80,6 +83,7 @@ def main(argv: Sequence[str], variables: Mapping[str, str]) -> int:
         return _complain(error, EXIT_USAGE)
     try:
         _keep_from_runners(variables)
+        _show_sandbox(settings.sandbox)
         return _run(settings, variables)
     except FramewireError as error:
         return _complain(error, EXIT_FAILED)
@@ -111,6 +115,7 @@ def read_settings(variables: Mapping[str, str]) -> Settings:
             key=worker.inference.key,
             shared_memory=worker.inference.shared_memory,
         ),
+        sandbox=sandbox_mode(env),
     )
 
 
@@ -125,6 +130,18 @@ def _keep_from_runners(variables: Mapping[str, str]) -> None:
     """Whoever reads this descriptor waits for it to be closed, so no child may hold it."""
     if descriptor := variables.get(READY_FD):
         os.set_inheritable(int(descriptor), False)
+
+
+def _show_sandbox(mode: Mode) -> None:
+    """Say how runners are confined. Raises LocalError (CONFIG_INVALID) when less is here than required."""
+    if mode is Mode.OFF:
+        log.warning("runners are not confined (FRAMEWIRE_SANDBOX=off): open no strangers' files")
+        return
+    missing = [layer for layer in layers() if not layer.here]
+    if missing and mode is Mode.REQUIRE:
+        raise LocalError(f"FRAMEWIRE_SANDBOX=require: {'; '.join(layer.words for layer in missing)}")
+    for layer in layers():
+        log.log(logging.INFO if layer.here else logging.WARNING, "sandbox, %s: %s", layer.name, layer.words)
 
 
 def _run(settings: Settings, variables: Mapping[str, str]) -> int:

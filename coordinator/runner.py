@@ -26,6 +26,7 @@ from coordinator.inference.interface import InferenceServer
 from coordinator.inference.triton import TritonServer
 from coordinator.job import Connect, Job
 from coordinator.sandbox import Access, Mode, SandboxLimits, begin, bound_files, enter, seal
+from coordinator.settings import sandbox_mode
 from framewire.environment import Environment
 from framewire.errors import FramewireError
 from framewire.logs import configure, log_context
@@ -65,7 +66,7 @@ def main(connect: Connect, variables: Mapping[str, str]) -> int:
         style=environment.text("FRAMEWIRE_LOG_STYLE", "text"),
         level=environment.text("FRAMEWIRE_LOG_LEVEL", "INFO"),
     )
-    mode = Mode(environment.text("FRAMEWIRE_SANDBOX", Mode.PREFER))
+    mode = sandbox_mode(environment)
     limits = SandboxLimits()
     begin(limits)
     _leave_on_signal()

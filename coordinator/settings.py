@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from coordinator.sandbox import Mode
 from framewire.environment import Environment
 from framewire.errors import LocalError
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU, Lane
@@ -84,6 +85,14 @@ def worker_settings(env: Environment, *, pid: int) -> WorkerSettings:
         scratch=Path(env.text("FRAMEWIRE_SCRATCH", str(Path(tempfile.gettempdir()) / "framewire-scratch"))),
         inference=inference_address(env),
     )
+
+
+def sandbox_mode(env: Environment) -> Mode:
+    """How much of the sandbox runners must have."""
+    text = env.text("FRAMEWIRE_SANDBOX", Mode.PREFER).lower()
+    if text not in list(Mode):
+        raise LocalError(f"FRAMEWIRE_SANDBOX must be {', '.join(Mode)}, not {text!r}")
+    return Mode(text)
 
 
 def inference_address(env: Environment) -> InferenceAddress:

@@ -38,8 +38,9 @@ def _inside(folder: Path, found: list[dict[str, object]]) -> int:
     results = {trial.name: trial.outcome() for trial in trials if not trial.sealed}
     seal(Mode.PREFER)
     results |= {trial.name: trial.outcome() for trial in trials if trial.sealed}
-    print(json.dumps({"layers": found, "tried": results}), flush=True)  # noqa: T201 - the program's answer
-    return 0 if all(trial.as_wanted(results[trial.name]) for trial in trials) else 1
+    escaped = [trial.name for trial in trials if not trial.as_wanted(results[trial.name])]
+    print(json.dumps({"layers": found, "tried": results, "escaped": escaped}), flush=True)  # noqa: T201 - the answer
+    return 1 if escaped else 0
 
 
 if __name__ == "__main__":

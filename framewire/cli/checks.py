@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import enum
 import importlib.util
+import json
 import os
 import platform
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ _LEAST_SHM = 256 << 20
 _GOOD_SHM = 1 << 30
 _LEAST_DISK = 200 << 20
 _GOOD_DISK = 5 << 30
+_SANDBOX_SECONDS = 20.0
+_SANDBOX_REMEDY = "see docs/security.md before you open strangers' files"
 _INSTALL = "run `make venv` in a checkout"
 
 
@@ -64,6 +68,7 @@ def examine(data: Path) -> Sequence[Finding]:
         lambda: _port("gRPC", DEFAULT_GRPC_PORT),
         lambda: _port("REST", DEFAULT_REST_PORT),
         _gpu,
+        _sandbox,
         lambda: _stack(data),
     ]
     return [check() for check in checks]
@@ -159,6 +164,23 @@ def _gpu() -> Finding:
     if Path("/dev/nvidiactl").exists() or Path("/dev/dxg").exists():
         return _ok("gpu", "an NVIDIA GPU is here")
     return Finding(name="gpu", verdict=Verdict.NOTE, words="none; models run on the processor")
+
+
+def _sandbox() -> Finding:
+    """Asked of a program of its own, which confines itself and tries to break out."""
+    command = [sys.executable, "-m", "coordinator.sandbox"]
+    try:
+        answer = subprocess.run(command, capture_output=True, timeout=_SANDBOX_SECONDS, check=False)  # noqa: S603 - ours
+        said = json.loads(answer.stdout)
+    except (OSError, ValueError, subprocess.TimeoutExpired):
+        return Finding(name="sandbox", verdict=Verdict.WARNING, words="cannot be tried here", remedy=_SANDBOX_REMEDY)
+    here = [layer["name"] for layer in said["layers"] if layer["here"]]
+    missing = [layer["words"] for layer in said["layers"] if not layer["here"]]
+    open_doors = [] if missing else said["escaped"]
+    if not missing and not open_doors:
+        return _ok("sandbox", f"{', '.join(here)}: {len(said['tried'])} attempts to break out were refused")
+    words = "; ".join([*missing, *(f"could {what}" for what in open_doors)])
+    return Finding(name="sandbox", verdict=Verdict.WARNING, words=words, remedy=_SANDBOX_REMEDY)
 
 
 def _stack(data: Path) -> Finding:

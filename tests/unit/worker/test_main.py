@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from coordinator.__main__ import VARIABLES, main, read_settings
+from coordinator.sandbox import Layer
 from coordinator.settings import SINGLE_THREADED, runner_environment
 from framewire.errors import LocalError
 from framewire.v1.step_pb2 import LANE_CPU
@@ -89,6 +90,14 @@ def test_a_runner_is_told_nothing_that_opens_a_door() -> None:
         "LC_ALL": "C",
     }
     assert runner_environment(variables) == {"PATH": "/bin", "LC_ALL": "C", **SINGLE_THREADED}
+
+
+def test_a_worker_that_requires_what_is_not_there_does_not_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("coordinator.__main__.layers", lambda: [Layer(name="files", here=False, words="no Landlock")])
+    assert main([], KEYS | {"FRAMEWIRE_SANDBOX": "require"}) == 1
+    assert "FRAMEWIRE_SANDBOX=require: no Landlock" in capsys.readouterr().err
 
 
 def test_secrets_are_not_shown_with_the_settings() -> None:
