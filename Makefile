@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 CLIP   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench chaos corpus clean
+.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench chaos kills corpus clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -63,6 +63,10 @@ SEED   ?= 1
 ROUNDS ?= 67
 chaos: venv-test ## seeded faults on real servers and on the simulator; SEED=n ROUNDS=n, ROUND=n plays one again
 	PYTHONPATH=tests $(BIN)/python -m chaos --seed $(SEED) --rounds $(ROUNDS) $(if $(ROUND),--round $(ROUND))
+
+POINTS ?= 50
+kills: venv-test ## kill -9 of workers and runners at seeded moments of a real job; POINTS=n SEED=n
+	PYTHONPATH=tests $(BIN)/python -m chaos.kills --points $(POINTS) --seed $(SEED)
 
 COUNT  ?= 1000
 SANDBOX ?= prefer
