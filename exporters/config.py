@@ -82,6 +82,11 @@ def contract_parameters(model: Model, memory: Memory) -> dict[str, str]:
     return always | {name: str(number) for name, number in numbers.items() if number} | shapes
 
 
+def memory_in(parameters: Mapping[str, str]) -> Memory:
+    """What the parameters of a config say of it."""
+    return Memory(loaded=int(parameters.get("memory_bytes", 0)), per_pixel=int(parameters.get("bytes_per_pixel", 0)))
+
+
 def tensorrt_accelerator(model: Model) -> str:
     """ONNX Runtime's TensorRT accelerator for the sizes of `profile_of`; engines are kept from one load to the next."""
     profile = profile_of(model)

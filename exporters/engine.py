@@ -63,7 +63,7 @@ def export(model: Model, repository: Path, progress: Progress = silent) -> Expor
         memory = _known_memory(known, graph) or measure_memory(model, graph)
     with _beside(repository) as workshop:
         write_files(workshop / model.name, {**_texts(model, memory), GRAPH: graph})
-        with progress.stage(f"{model.name}: Triton", len(tried)) as told, serve(workshop) as served:
+        with progress.stage(f"{model.name}: Triton", len(tried)) as told, serve(workshop, model.name) as served:
             on_triton = parity.compare(model, tried, lambda feeds: served.run(model.name, feeds), told)
             parity.check(model, on_triton, "Triton")
         card = write_card(model, graph, {"onnxruntime": on_runtime, "triton": on_triton}, memory)

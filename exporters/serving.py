@@ -42,7 +42,7 @@ class Served:
     @property
     def headers(self) -> dict[str, str]:
         """Of requests to the restricted protocols."""
-        return {triton.TRITON_KEY_HEADER: self.key}
+        return {f"triton-grpc-protocol-{triton.TRITON_KEY_HEADER}": self.key}
 
     def run(self, model: str, feeds: Tensors) -> Tensors:
         """One request. Raises ExportFailed when the model is not served or fails."""
@@ -65,8 +65,8 @@ class Served:
 
 
 @contextlib.contextmanager
-def serve(repository: Path) -> Iterator[Served]:
-    """Triton on a repository, all of its models loaded; gone, with all it made, when the block ends.
+def serve(repository: Path, *models: str) -> Iterator[Served]:
+    """Triton on a repository, these models of it loaded; gone, with all it made, when the block ends.
 
     Raises LocalError: TOOL_MISSING when there is no Triton, STACK_START_FAILED when it does not come up.
     """
@@ -81,6 +81,7 @@ def serve(repository: Path) -> Iterator[Served]:
             port=port,
             key=key,
             shm_prefix=prefix,
+            load=models,
             path=os.environ.get("PATH", os.defpath),
         )
         log = Path(folder) / "triton.log"

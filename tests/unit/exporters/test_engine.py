@@ -101,7 +101,7 @@ def test_a_model_that_is_another_on_triton_is_not_written(repository: Path, monk
             return {name: 255 - array for name, array in results.items()}
 
     @contextmanager
-    def serve(repository: Path) -> Iterator[Liar]:
+    def serve(repository: Path, *models: str) -> Iterator[Liar]:
         yield Liar()
 
     monkeypatch.setattr(engine, "serve", serve)
@@ -112,7 +112,7 @@ def test_a_model_that_is_another_on_triton_is_not_written(repository: Path, monk
 
 def test_a_stop_in_the_middle_leaves_nothing(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
-    def serve(workshop: Path) -> Iterator[None]:
+    def serve(workshop: Path, *models: str) -> Iterator[None]:
         assert (workshop / MODEL.name / "config.pbtxt").exists()
         raise KeyboardInterrupt
         yield
