@@ -21,6 +21,7 @@ from chaos.site import WORKERS, Site
 
 from framewire.errors import ErrorCode, FramewireError
 from framewire.jobs.states import ends_job
+from framewire.storage.keys import segments_prefix
 from framewire.v1.asset_pb2 import Asset
 from framewire.v1.job_pb2 import JOB_STATE_FAILED, JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, Event, Job
 from framewire.v1.step_pb2 import Enhance, Step
@@ -106,9 +107,10 @@ class Drill:
         return list(self._faults)
 
     async def prepare(self) -> None:
-        """Upload what the jobs are made of: a little work, a little more, and a result."""
+        """Upload what the jobs are made of: a little work, a little more, a segment after each, and a result."""
         for seconds in (0.6, 1.2, 1.8):
-            script = [["probe"], ["work", seconds], ["write", f"worked {seconds} s"], ["done"]]
+            work = [action for index in range(2) for action in (["work", seconds / 2], ["segment", index])]
+            script = [["probe"], *work, ["write", f"worked {seconds} s"], ["done"]]
             path = self._site.folder / f"script-{seconds}.json"
             path.write_text(json.dumps(script))
             self._scripts.append(await self._site.client.upload(path))
@@ -207,8 +209,8 @@ class Drill:
             for invariant, wrong in await self._wrong(each):
                 result.violations.append((invariant, f"{each.job.job_id}: {wrong}"))
             result.orphans += await self._orphans(each)
-            result.failed += bool(each.events) and each.events[-1].status.state == JOB_STATE_FAILED
-        if left := await self._left():
+            result.failed += _failed(each)
+        if left := await self._left([each.job for each in watched if not _failed(each)]):
             result.violations.append(("nothing left", ", ".join(left)))
 
     async def _wrong(self, watched: Watched) -> list[tuple[str, str]]:
@@ -250,14 +252,25 @@ class Drill:
         counts = sum(len(event.status.outputs) for event in watched.events)
         return len(stored) - counts
 
-    async def _left(self) -> list[str]:
-        """What still lies around once every job has ended, given a moment to be cleared away."""
+    async def _left(self, over: list[Job]) -> list[str]:
+        """What still lies around once every job has ended, given a moment to be cleared away.
+
+        Of the jobs that are `over` no segment either; those that failed keep theirs for a retry.
+        """
         patience = time.monotonic() + 10
         while True:
             left = await self._site.leftovers()
+            for job in over:
+                left += [
+                    info.key async for info in self._site.store.list(segments_prefix(job.workspace_id, job.job_id))
+                ]
             if not left or time.monotonic() > patience:
                 return left
             await asyncio.sleep(0.1)
+
+
+def _failed(watched: Watched) -> bool:
+    return bool(watched.events) and watched.events[-1].status.state == JOB_STATE_FAILED
 
 
 def _recovery(watched: Watched, strike: Strike) -> float:

@@ -87,7 +87,9 @@ class Point:
     target: str
     """`worker` or `runner`."""
     share: float
-    """When, as a share of the time an undisturbed run takes."""
+    """When: the share of the frames that the job's log shows as done, and then a moment longer."""
+    delay: float
+    """Seconds of that moment."""
     committed: int = 0
     """Segments in the log when it struck."""
     done: int = 0
@@ -165,11 +167,12 @@ class Range:
         assert events[-1].status.state == JOB_STATE_SUCCEEDED, events[-1]
         return events
 
-    async def kill(self, point: Point, seconds: float, expected: Picture) -> Point:
+    async def kill(self, point: Point, expected: Picture) -> Point:
         """One job, one kill."""
         order = await self.order()
         running = await self.rig.until(order, lambda event: event.status.state == JOB_STATE_RUNNING)
-        await asyncio.sleep(point.share * seconds)  # the moment of the kill is what the seed decides
+        await self.rig.until(order, lambda event: event.progress.frames_done >= point.share * CLIP.frames)
+        await asyncio.sleep(point.delay)  # the moment of the kill is what the seed decides
         struck = await self.strike(point.target, running.status.worker)
         begun = time.monotonic()
         if point.target == "worker":
@@ -268,14 +271,13 @@ def _variables(rig: Rig, nats: NatsServer, s3: S3Server, triton: RunningTriton, 
 async def shoot(place: Range, points: int, seed: int, *, say: bool = False) -> list[Point]:
     """As many kills, one after the other."""
     rng = random.Random(seed)
-    await place.undisturbed()  # the first run of all finds everything cold, and takes longer
     expected, seconds, events = await place.undisturbed()
     if say:
         print(f"undisturbed: {seconds:.1f} s, {len(fold(events))} segments", file=sys.stderr)
     shot = []
     for number in range(points):
-        point = Point(number, rng.choice(["worker", "runner"]), rng.random())
-        shot.append(await place.kill(point, seconds, expected))
+        point = Point(number, rng.choice(["worker", "runner"]), rng.uniform(0.0, 0.95), rng.uniform(0.0, 0.4))
+        shot.append(await place.kill(point, expected))
         if say:
             print(_line(point), file=sys.stderr, flush=True)
     return shot
