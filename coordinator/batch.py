@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from av.video.frame import VideoFrame
 
 from coordinator.flow import Channel
 from coordinator.inference.interface import Block
+from coordinator.media.checks import Points
 from coordinator.media.decode import CopiedPacket
 from coordinator.media.depth import Detail
 from coordinator.media.timeline import Stamp
@@ -32,6 +33,8 @@ class Shot:
     """One frame that goes through the models, and every time it is shown: held frames repeat it."""
 
     stamps: list[Stamp]
+    points: Points
+    """Of the input's picture, to compare with those of the result."""
     detail: Detail | None = None
     """What 8 bits could not hold of it."""
 
@@ -47,6 +50,10 @@ class UnitEnd:
     frames_in: int
     """Decoded so far, from the film's first frame on."""
     counters: Mapping[str, int]
+
+    def with_counters(self, more: Mapping[str, int]) -> UnitEnd:
+        """The same with more counters."""
+        return replace(self, counters={**self.counters, **more})
 
 
 @dataclass(slots=True)

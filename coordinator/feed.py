@@ -17,6 +17,7 @@ from coordinator.account import Account
 from coordinator.batch import Batch, Lease, Shot, UnitEnd
 from coordinator.flow import Channel
 from coordinator.inference.interface import Block
+from coordinator.media.checks import look
 from coordinator.media.decode import CopiedPacket, Picture, Reader
 from coordinator.media.same import checksum, same_picture
 from coordinator.media.timeline import Stamp
@@ -110,8 +111,10 @@ class Feed:
         size, content = self._plan.padded[0], self._plan.content
         slots = batch.frames.block.array((self._plan.batch, size.height, size.width, 3))
         with self._account.part("to RGB"):
-            detail = picture.write_rgb(slots[len(batch.shots)], content.width, content.height)
-        batch.shots.append(Shot([picture.stamp], detail))
+            slot = slots[len(batch.shots)]
+            detail = picture.write_rgb(slot, content.width, content.height)
+            points = look(slot[: content.height, : content.width])
+        batch.shots.append(Shot([picture.stamp], points, detail))
         self._before = picture.frame
         self.inferred += 1
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from coordinator.bounds import OutputBounds
 from coordinator.flow import Aborted
 from coordinator.inference.interface import InferenceServer
-from coordinator.media.codecs import EncoderSettings
-from coordinator.media.fidelity import fidelity_report
+from coordinator.media.codecs import EncoderSettings, choose_encoding
+from coordinator.media.fidelity import Work, fidelity_report
 from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import Inspection, inspect
 from coordinator.media.thumbnail import make_thumbnail
@@ -23,14 +23,8 @@ from coordinator.steps.registry import prepare_steps
 from coordinator.usage import usage_lines
 from framewire.errors import ErrorCode, FramewireError, MediaError
 from framewire.steps.catalogue import models_of
+from framewire.steps.output import codec_of, container_of
 from framewire.v1.job_pb2 import (
-    CONTAINER_MKV,
-    CONTAINER_MOV,
-    CONTAINER_MP4,
-    CONTAINER_WEBM,
-    VIDEO_CODEC_AV1,
-    VIDEO_CODEC_H264,
-    VIDEO_CODEC_HEVC,
     Error,
     LogLine,
     OutputSettings,
@@ -42,8 +36,6 @@ log = logging.getLogger(__name__)
 
 Connect = Callable[[InferenceAddress], InferenceServer]
 """From an address to a connected model server."""
-_CODECS = {VIDEO_CODEC_H264: "h264", VIDEO_CODEC_HEVC: "hevc", VIDEO_CODEC_AV1: "av1"}
-_CONTAINERS = {CONTAINER_MP4: "mp4", CONTAINER_MOV: "mov", CONTAINER_MKV: "mkv", CONTAINER_WEBM: "webm"}
 KEEP_ALIVE_SECONDS = 5.0
 """Progress is repeated this often while no frame comes out, so that slow work is not taken for death."""
 
@@ -123,8 +115,10 @@ class Job:
 
     def _pipeline_order(self, inspection: Inspection, server: InferenceServer) -> Order:
         self._segments.mkdir(parents=True, exist_ok=True)
+        settings = encoder_settings(self._order.output)
         models = [server.contract(model) for model in sorted(models_of(self._order.steps))]
-        work = fingerprint(self._order.steps, self._order.output, models, inspection.video, self._source)
+        tools = [*models, choose_encoding(settings, inspection.video)]  # a GPU and a processor encode differently
+        work = fingerprint(self._order.steps, self._order.output, tools, inspection.video, self._source)
         earlier, why = earlier_work(self._order.resume, work)
         if why:
             self._say("info", why)
@@ -132,27 +126,33 @@ class Job:
             source=self._source,
             target=self._target,
             segments=self._segments,
-            settings=encoder_settings(self._order.output),
+            settings=settings,
             bounds=OutputBounds.of(self._order.output),
             fingerprint=work,
             earlier=earlier,
-            container=container_name(self._order.output),
+            container=container_of(self._order.output),
         )
 
     def _compare(self, inspection: Inspection, result: Result) -> RunnerDone:
-        media = inspect(self._target, self._limits).media
+        made = inspect(self._target, self._limits)
         fidelity = fidelity_report(
             self._source,
             self._target,
-            frames_in=result.frames_in,
-            media_in=inspection.media,
-            media_out=media,
+            source=inspection,
+            result=made,
+            work=Work(
+                frames_in=result.frames_in,
+                held=result.held,
+                left_out=result.left_out,
+                remarks=result.remarks,
+                counters=result.counters,
+            ),
             limits=self._limits,
         )
         thumbnail = self._thumbnail(inspection, result)
         for line in usage_lines(result):
             log.info("%s", line)
-        return RunnerDone(fidelity=fidelity, media=media, thumbnail_path=thumbnail)
+        return RunnerDone(fidelity=fidelity, media=made.media, thumbnail_path=thumbnail)
 
     def _thumbnail(self, inspection: Inspection, result: Result) -> str:
         """The file's path, or "": a result without one is still a result."""
@@ -182,17 +182,12 @@ def encoder_settings(output: OutputSettings) -> EncoderSettings:
     """The encoder's settings, with its own defaults for what is not set."""
     defaults = EncoderSettings()
     return EncoderSettings(
-        codec=_CODECS.get(output.codec, defaults.codec),
+        codec=codec_of(output),
         crf=output.crf if output.HasField("crf") else defaults.crf,
         preset=output.preset or defaults.preset,
         depth=output.bit_depth,
         hardware=output.hardware,
     )
-
-
-def container_name(output: OutputSettings) -> str:
-    """The container that was asked for, as its files are named; "" for what fits."""
-    return _CONTAINERS.get(output.container, "")
 
 
 @contextlib.contextmanager

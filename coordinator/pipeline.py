@@ -12,8 +12,9 @@ The encoder writes closed units (`coordinator/units.py`); when the last is close
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ from coordinator.flow import Channel, Flow, StageUsage
 from coordinator.inference.interface import Block, InferenceServer
 from coordinator.media.assemble import Assembled, Units, assemble
 from coordinator.media.behind import Items, open_behind
+from coordinator.media.checks import FrameChecks, look
 from coordinator.media.codecs import EncoderSettings, choose_encoding
 from coordinator.media.colour import Converter
 from coordinator.media.decode import Reader
@@ -48,6 +50,8 @@ from coordinator.units import Cutter
 from framewire.errors import ErrorCode, Unavailable
 from framewire.v1.job_pb2 import Preview
 from framewire.work.v1.work_pb2 import SegmentRecord, StoredSegment
+
+log = logging.getLogger(__name__)
 
 INFERENCE_SECONDS = 120.0
 """Longest wait for one batch."""
@@ -106,6 +110,8 @@ class Result:
     """Format that was written: `mp4`, `mov`, `matroska` or `webm`."""
     left_out: tuple[LeftOut, ...]
     """What of the input is not in the result."""
+    counters: Mapping[str, int]
+    """Of the last unit's record."""
     units: Sequence[StoredSegment]
     remarks: tuple[str, ...]
     """What people should know about the result, a line each."""
@@ -137,9 +143,7 @@ class Pipeline:
         self._account = Account()
         self._requests: set[Future[bytes]] = set()
         self._encoding = choose_encoding(order.settings, self._facts)
-        self._units = list(order.earlier.units)
-        self._last = order.earlier.last
-        self._frames = order.earlier.last.frames_out
+        self._take_up(order.earlier)
         self._open_encoders: set[UnitEncoder] = set()
         self._scale = math.prod(step.scale for step in steps)
         self._plan = make_plan(FrameSize(height=self._facts.height, width=self._facts.width), steps)
@@ -152,7 +156,7 @@ class Pipeline:
         size = self._plan.result
         self._limits.check_output(size.width, size.height)
         self._order.bounds.check_promise(self._facts)
-        self._order.bounds.check_bytes(self._order.earlier.bytes)
+        self._order.bounds.check_bytes(self._earlier.bytes)
         passengers = look_at_passengers(self._order.source, self._limits, wanted=self._order.container)
         with ExitStack() as stack:
             reader, items = self._open(stack)
@@ -166,6 +170,13 @@ class Pipeline:
             written = self._assemble(passengers)
         return self._result(reader, feed, written)
 
+    def _take_up(self, earlier: EarlierWork) -> None:
+        """Go on behind this; without any units: begin at the start."""
+        self._earlier = earlier
+        self._units = list(earlier.units)
+        self._last = earlier.last
+        self._frames = earlier.last.frames_out
+
     def stop(self) -> None:
         """Make `run` raise Aborted soon. Idempotent."""
         self._flow.stop()
@@ -176,16 +187,19 @@ class Pipeline:
         def open_reader() -> Reader:
             return Reader(self._order.source, self._facts, self._limits)
 
-        place = self._order.earlier.place
-        if place is None:
-            reader = stack.enter_context(open_reader())
-            return reader, iter(reader)
-        with self._account.part("find the place"):
-            reader, items = open_behind(open_reader, self._facts, place, self._flow.check)
-        return stack.enter_context(reader), items
+        place = self._earlier.place
+        if place is not None:
+            with self._account.part("find the place"):
+                behind = open_behind(open_reader, self._facts, place, self._flow.check)
+            if behind is not None:
+                return stack.enter_context(behind[0]), behind[1]
+            log.warning("what earlier attempts did does not end at a frame of this film; it is done again")
+            self._take_up(EarlierWork())
+        reader = stack.enter_context(open_reader())
+        return reader, iter(reader)
 
     def _restore(self) -> None:
-        states = self._order.earlier.last.step_states
+        states = self._earlier.last.step_states
         for step, state in zip(self._steps, states, strict=False):
             step.restore(state)
 
@@ -225,7 +239,7 @@ class Pipeline:
         return Previews(self._facts, pairs, self._reports.preview) if self._reports.preview else None
 
     def _feed(self, reader: Reader, free: Channel[Block], target: Channel[Batch], previews: Previews | None) -> Feed:
-        last, size = self._order.earlier.last, self._plan.result
+        last, size = self._earlier.last, self._plan.result
         return Feed(
             reader,
             self._plan,
@@ -263,16 +277,19 @@ class Pipeline:
         self, source: Channel[Batch], target: Channel[Drawn], pairs: Channel[Pair], previews: Previews | None
     ) -> None:
         """From the models' RGB to what the encoder takes."""
-        converter = Converter(self._facts.colour)
+        converter, checks = Converter(self._facts.colour), FrameChecks(self._earlier.last.counters)
         for batch in source:
             self._complete(batch)
-            shots = self._drawn(converter, batch)
+            shots = self._drawn(converter, checks, batch)
+            if batch.end is not None:
+                batch.end = batch.end.with_counters(checks.counters())
+                checks.begin_unit()
             if batch.sample is not None and previews is not None and shots:
                 previews.offer(Pair(shots[0][1][0], batch.sample, shots[0][0]))
             target.put(Drawn(batch.unit, shots, batch.packets, batch.end, batch.states))
         pairs.close()
 
-    def _drawn(self, converter: Converter, batch: Batch) -> list[tuple[VideoFrame, list[Stamp]]]:
+    def _drawn(self, converter: Converter, checks: FrameChecks, batch: Batch) -> list[tuple[VideoFrame, list[Stamp]]]:
         if batch.frames is None:
             return []
         size, result = self._plan.padded[-1], self._plan.result
@@ -280,6 +297,7 @@ class Pipeline:
         shots = []
         with self._account.part("to YUV"), writing():
             for frame, shot in zip(frames, batch.shots, strict=True):
+                checks.add(shot.points, look(frame[: result.height, : result.width]), times=len(shot.stamps))
                 picture = VideoFrame.from_numpy_buffer(frame[: result.height, : result.width], "rgb24")
                 shots.append((self._finished(converter, picture, shot), shot.stamps))
         batch.frames.give_back()
@@ -294,7 +312,7 @@ class Pipeline:
 
     def _encode(self, reader: Reader, source: Channel[Drawn], target: Channel[Finished]) -> None:
         unit: UnitEncoder | None = None
-        start, last = 0, self._order.earlier.last.last_pts if self._units else self._facts.first_pts
+        start, last = 0, self._earlier.last.last_pts if self._units else self._facts.first_pts
         for batch in source:
             if unit is None:
                 unit = self._open_unit(batch.unit, reader, near=last)
@@ -336,7 +354,7 @@ class Pipeline:
             self._order.segments,
             self._facts,
             self._order.fingerprint,
-            earlier=self._order.earlier.last,
+            earlier=self._earlier.last,
             on_unit=self._keep,
         )
         for unit in source:
@@ -395,9 +413,10 @@ class Pipeline:
             frames_out=written.frames,
             held=feed.held,
             inferred=feed.inferred,
-            resumed=self._order.earlier.last.frames_out,
+            resumed=self._earlier.last.frames_out,
             container=written.container,
             left_out=written.left_out,
+            counters=dict(self._last.counters),
             units=tuple(self._units),
             remarks=tuple(self._remarks(reader, feed, written)),
             usage=tuple(self._flow.usage),

@@ -42,11 +42,11 @@ class Place:
 
 def open_behind(
     open_reader: Callable[[], Reader], facts: VideoFacts, place: Place, check: Callable[[], None]
-) -> tuple[Reader, Items]:
+) -> tuple[Reader, Items] | None:
     """A reader and its pictures behind `place`, the same that a run from the start would see there.
 
     By seeking where that finds the frame before it, sample for sample, else by decoding from the start. `check` is
-    called for every picture that is skipped and may raise. Raises MediaError when the film has no such place.
+    called for every picture that is skipped and may raise. None when the film has no such place.
     """
     for find in (_sought, _counted) if _is_worth_seeking(facts, place) else (_counted,):
         reader = open_reader()
@@ -58,7 +58,7 @@ def open_behind(
         if items is not None:
             return reader, items
         reader.close()
-    raise MediaError("the film is not the one that was begun with")
+    return None
 
 
 def _is_worth_seeking(facts: VideoFacts, place: Place) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -12,12 +14,14 @@ from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from coordinator.media.checks import report
 from coordinator.media.errors import reading
 from coordinator.media.limits import MediaLimits
 from coordinator.media.open import main_video, open_input
-from coordinator.media.probe import codec_name
-from framewire.v1.asset_pb2 import MediaInfo
-from framewire.v1.job_pb2 import AudioFidelity, FidelityReport
+from coordinator.media.passengers import LeftOut
+from coordinator.media.probe import Inspection, codec_name
+from coordinator.media.tags import compare_tags
+from framewire.v1.job_pb2 import AudioFidelity, FidelityReport, Omission, TagFidelity
 
 
 @dataclass(slots=True)
@@ -31,17 +35,26 @@ class _Track:
     last: int = -(1 << 63)
     tail: int = 0
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+    shown: array[int] = field(default_factory=lambda: array("q"))
+    """Of a video track: pts of its pictures, in the order of the file."""
 
     def add(self, packet: Packet[Stream], *, payload: bool) -> None:
         if payload:
             self.digest.update(packet)
         elif packet.is_discard:  # only there so that what comes after it can be decoded
             return
+        elif packet.pts is not None:
+            self.shown.append(packet.pts)
         self.packets += 1
         if packet.pts is not None:
             self.first = packet.pts if self.first is None else min(self.first, packet.pts)
             if packet.pts >= self.last:
                 self.last, self.tail = packet.pts, packet.duration or 0
+
+    def moments(self) -> Iterator[Fraction]:
+        """When each picture is shown, in seconds from the first."""
+        ordered = array("q", sorted(self.shown))
+        return ((pts - ordered[0]) * self.time_base for pts in ordered)
 
     @property
     def start(self) -> Fraction:
@@ -58,21 +71,51 @@ class _File:
     audio: list[_Track]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What a run says of itself: what cannot be seen in the files."""
+
+    frames_in: int
+    """Frames decoded from the input."""
+    held: int = 0
+    """Of them, those that repeat the one before and were not computed again."""
+    left_out: tuple[LeftOut, ...] = ()
+    remarks: tuple[str, ...] = ()
+    counters: Mapping[str, int] = field(default_factory=dict)
+    """Of the checks of frames, among others."""
+
+
 def fidelity_report(
-    before: Path, after: Path, *, frames_in: int, media_in: MediaInfo, media_out: MediaInfo, limits: MediaLimits
+    before: Path, after: Path, *, source: Inspection, result: Inspection, work: Work, limits: MediaLimits
 ) -> FidelityReport:
-    """Compare a job's input with its result. `frames_in`: frames that were decoded from the input."""
-    source, result = _scan(before, limits), _scan(after, limits)
+    """Compare a job's input with its result. `source` and `result`: what `inspect` finds in them. Raises MediaError."""
+    old, new = _scan(before, limits), _scan(after, limits)
+    tags = compare_tags(before, after, source.video, result.video, limits)
     return FidelityReport(
-        frames_in=frames_in,
-        frames_out=result.video.packets,
-        video_in=media_in.video,
-        video_out=media_out.video,
-        duration_in=float(source.video.duration),
-        duration_out=float(result.video.duration),
-        audio=_audio(source, result),
-        av_drift_ms=_drift(source, result),
+        frames_in=work.frames_in,
+        frames_out=new.video.packets,
+        video_in=source.media.video,
+        video_out=result.media.video,
+        duration_in=float(old.video.duration),
+        duration_out=float(new.video.duration),
+        audio=_audio(old, new),
+        av_drift_ms=_drift(old, new),
+        held_frames=work.held,
+        tags=[_timing(old.video, new.video), *tags],
+        left_out=[Omission(what=omission.what, why=omission.why) for omission in work.left_out],
+        checks=report(work.counters),
+        remarks=work.remarks,
     )
+
+
+def _timing(old: _Track, new: _Track) -> TagFidelity:
+    """Whether each frame is shown when it was, counted from the first."""
+    before, after = f"{len(old.shown)} frames", f"{len(new.shown)} frames"
+    if before != after:
+        return TagFidelity(name="time stamps", before=before, after=after, kept=False)
+    off = max((abs(a - b) for a, b in zip(old.moments(), new.moments(), strict=True)), default=Fraction(0))
+    after = f"off by at most {float(off) * 1000:.3f} ms" if off else "the same"
+    return TagFidelity(name="time stamps", before=before, after=after, kept=not off)
 
 
 def _audio(source: _File, result: _File) -> list[AudioFidelity]:

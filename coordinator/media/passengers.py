@@ -54,10 +54,11 @@ def look_at_passengers(path: Path, limits: MediaLimits, *, wanted: str = "") -> 
         return choose_passengers(film, main_video(film, limits), wanted=wanted)
 
 
-def choose_passengers(film: InputContainer, video: VideoStream, *, wanted: str = "") -> Passengers:
+def choose_passengers(film: InputContainer, video: VideoStream, *, wanted: str = "", refuse: bool = True) -> Passengers:
     """What becomes of each track but the main video. `wanted`: `mp4`, `mov`, `mkv`, `webm`, or "" for what fits.
 
-    Raises StepError (STEP_INVALID) when the container that was asked for cannot hold the sound.
+    Raises StepError (STEP_INVALID) when the container that was asked for cannot hold the sound; without `refuse`,
+    such sound is left out.
     """
     others = [stream for stream in film.streams if stream.index != video.index]
     container = choose_container([stream for stream in others if _counts(stream)], wanted)
@@ -66,7 +67,7 @@ def choose_passengers(film: InputContainer, video: VideoStream, *, wanted: str =
     choice = _Choice(container, timecode="timecode" in {**film.metadata, **video.metadata})
     for stream in others:
         choice.add(stream)
-    if wanted:
+    if wanted and refuse:
         _check_sound(choice, wanted)
     return choice.result(asked=bool(wanted))
 

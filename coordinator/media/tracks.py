@@ -26,7 +26,7 @@ _FILE_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder"}
 """These describe the old file, not the film."""
 _MUXER_TAGS = {"duration", "_statistics_writing_app", "_statistics_writing_date_utc", "_statistics_tags"}
 """Matroska's, of the old tracks; the muxer writes its own."""
-_QUICKTIME = {
+QUICKTIME_LANGUAGES = {
     "deu": "ger",
     "nld": "dut",
     "ell": "gre",
@@ -98,7 +98,7 @@ class Tracks:
 
     def _describe(self, stream: Stream, track: Stream) -> None:
         stream.metadata.update(kept_tags(track.metadata))
-        if self._container == "mov" and (language := _QUICKTIME.get(track.metadata.get("language", ""))):
+        if self._container == "mov" and (language := QUICKTIME_LANGUAGES.get(track.metadata.get("language", ""))):
             stream.metadata["language"] = language
         stream.disposition = track.disposition
 

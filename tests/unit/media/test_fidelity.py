@@ -9,15 +9,21 @@ import av
 import pytest
 from clips import Clip, Sound, make_clip
 
-from coordinator.media.fidelity import fidelity_report
+from coordinator.media.fidelity import Work, fidelity_report
 from coordinator.media.limits import MediaLimits
-from coordinator.media.probe import probe
+from coordinator.media.passengers import LeftOut
+from coordinator.media.probe import inspect
 from framewire.v1.job_pb2 import FidelityReport
 
 
 def compare(before: Path, after: Path) -> FidelityReport:
     return fidelity_report(
-        before, after, frames_in=25, media_in=probe(before), media_out=probe(after), limits=MediaLimits()
+        before,
+        after,
+        source=inspect(before),
+        result=inspect(after),
+        work=Work(frames_in=25),
+        limits=MediaLimits(),
     )
 
 
@@ -79,3 +85,45 @@ def test_the_length_counts_the_last_frame_also_behind_reordered_ones(tmp_path: P
     before = make_clip(tmp_path / "in.mp4", clip)
     report = compare(before, before)
     assert report.duration_in == pytest.approx(0.54, abs=0.001)
+
+
+def test_every_tag_is_told_and_those_that_changed_are_marked(tmp_path: Path) -> None:
+    clip = Clip(rotation=90, sample_aspect_ratio=Fraction(4, 3), colorspace=1, chapters=2, metadata=(("title", "A"),))
+    before = make_clip(tmp_path / "in.mp4", clip)
+    same = {tag.name: tag for tag in compare(before, before).tags}
+    assert all(tag.kept for tag in same.values())
+    assert same["rotation"].before == "90 degrees"
+    assert same["sample aspect ratio"].before == "4:3"
+    assert same["colour matrix"].before == "BT.709"
+    assert same["chapters"].before == "0.000 chapter 1; 0.500 chapter 2"
+    assert same["audio 1 language"].before == "eng"
+    assert same["metadata title"].before == "A"
+    assert same["time stamps"].after == "the same"
+    plain = make_clip(tmp_path / "out.mp4", Clip(sounds=(Sound(language="deu"),)))
+    other = {tag.name: tag for tag in compare(before, plain).tags}
+    for name in ("rotation", "sample aspect ratio", "colour matrix", "chapters", "audio 1 language", "metadata title"):
+        assert not other[name].kept, name
+
+
+def test_a_frame_that_is_shown_at_another_time_is_told(tmp_path: Path) -> None:
+    base, sounds = Fraction(1, 1000), ()
+    before = make_clip(tmp_path / "in.mp4", Clip(frames=4, pts=[0, 40, 80, 120], time_base=base, sounds=sounds))
+    after = make_clip(tmp_path / "out.mp4", Clip(frames=4, pts=[0, 40, 90, 120], time_base=base, sounds=sounds))
+    (timing,) = (tag for tag in compare(before, after).tags if tag.name == "time stamps")
+    assert (timing.kept, timing.after) == (False, "off by at most 10.000 ms")
+
+
+def test_what_a_run_says_of_itself_is_in_the_report(tmp_path: Path) -> None:
+    before = make_clip(tmp_path / "in.mp4", Clip())
+    work = Work(
+        frames_in=25,
+        held=3,
+        left_out=(LeftOut(what="data track 2 (unknown)", why="tracks of data are not understood here"),),
+        remarks=("the video is interlaced",),
+        counters={"checks.frames": 25, "checks.black": 2, "held": 3},
+    )
+    look = inspect(before)
+    report = fidelity_report(before, before, source=look, result=look, work=work, limits=MediaLimits())
+    assert (report.held_frames, report.checks.frames, report.checks.black) == (3, 25, 2)
+    assert report.left_out[0].what == "data track 2 (unknown)"
+    assert list(report.remarks) == ["the video is interlaced"]
