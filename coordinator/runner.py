@@ -105,7 +105,7 @@ def _confine(order: RunnerOrder, limits: SandboxLimits, mode: Mode) -> None:
 
 def access_of(order: RunnerOrder) -> Access:
     """What a job may reach: its files and its model server."""
-    resumed = [path for stored in order.resume for path in (stored.path, stored.record_path)]
+    resumed = [path for stored in order.resume for path in (stored.path, stored.record_path) if path]
     folders = {Path(order.output_path).parent, *([Path(order.segments_path)] if order.segments_path else [])}
     port = order.inference.url.rpartition(":")[2]
     return Access(
