@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from framewire.environment import Environment
 from framewire.storage.s3 import S3Settings
 from gateway.addresses import Address, refuse_public
+from gateway.limits import LimitSettings
+from gateway.rest.settings import HttpSettings
 
 VARIABLES = """\
 environment:
@@ -20,6 +22,17 @@ environment:
   FRAMEWIRE_DATABASE_URL        sqlite+aiosqlite:///PATH or postgresql+asyncpg://...      (sqlite+aiosqlite:///framewire.db)
   FRAMEWIRE_GRPC_ADDRESS        host:port for gRPC; port 0 takes a free one               (127.0.0.1:7600)
   FRAMEWIRE_REST_ADDRESS        host:port for REST                                        (127.0.0.1:7680)
+  FRAMEWIRE_REST_ORIGINS        origins whose pages may call, separated by commas; * is any    (none)
+  FRAMEWIRE_REST_HOSTS          names REST is reached by beside localhost; * is any            (none)
+  FRAMEWIRE_RATE_LIMIT          calls an address, or a key, may make in 10 s; 0 is no limit    (10000)
+  FRAMEWIRE_STREAMS_PER_ADDRESS streams one address may have open; 0 is no limit               (2000)
+  FRAMEWIRE_STREAMS             streams all of them may have open; 0 is no limit               (5000)
+  FRAMEWIRE_CALLS_AT_ONCE       calls that may run at once; 0 is no limit                      (500)
+  FRAMEWIRE_DEADLINE            seconds a call may take                                        (660)
+  FRAMEWIRE_CONNECTIONS         connections to REST at once                                    (5000)
+  FRAMEWIRE_REQUEST_BYTES       bytes of a request, on both ports                              (1048576)
+  FRAMEWIRE_BODY_TIMEOUT        seconds in which the body of a request has to arrive           (30)
+  FRAMEWIRE_IDLE_TIMEOUT        seconds in which the head of the next request has to arrive    (75)
   FRAMEWIRE_LOG_STYLE           text or json                                              (text)
   FRAMEWIRE_LOG_LEVEL           DEBUG, INFO, WARNING or ERROR                             (INFO)
 
@@ -41,6 +54,10 @@ class GatewaySettings:
     """Where gRPC listens; loopback."""
     rest: Address
     """Where REST listens; loopback."""
+    limits: LimitSettings = LimitSettings()  # noqa: RUF009 - frozen
+    """What one caller, and all together, may ask for."""
+    http: HttpSettings = HttpSettings()  # noqa: RUF009 - frozen
+    """What a connection to REST may do."""
 
     @classmethod
     def from_environment(cls, env: Environment) -> GatewaySettings:
@@ -51,7 +68,36 @@ class GatewaySettings:
             database_url=env.text("FRAMEWIRE_DATABASE_URL", "sqlite+aiosqlite:///framewire.db"),
             grpc=_address(env, "FRAMEWIRE_GRPC_ADDRESS", "127.0.0.1:7600"),
             rest=_address(env, "FRAMEWIRE_REST_ADDRESS", "127.0.0.1:7680"),
+            limits=_limits(env),
+            http=_http(env),
         )
+
+
+def _limits(env: Environment) -> LimitSettings:
+    usual = LimitSettings()
+    return LimitSettings(
+        calls=env.integer("FRAMEWIRE_RATE_LIMIT", usual.calls, least=0),
+        streams_per_address=env.integer("FRAMEWIRE_STREAMS_PER_ADDRESS", usual.streams_per_address, least=0),
+        streams=env.integer("FRAMEWIRE_STREAMS", usual.streams, least=0),
+        calls_at_once=env.integer("FRAMEWIRE_CALLS_AT_ONCE", usual.calls_at_once, least=0),
+        deadline=env.integer("FRAMEWIRE_DEADLINE", int(usual.deadline), least=1),
+    )
+
+
+def _http(env: Environment) -> HttpSettings:
+    usual = HttpSettings()
+    return HttpSettings(
+        origins=_list(env, "FRAMEWIRE_REST_ORIGINS"),
+        hosts=_list(env, "FRAMEWIRE_REST_HOSTS"),
+        largest_body=env.integer("FRAMEWIRE_REQUEST_BYTES", usual.largest_body, least=1024),
+        body_timeout=env.integer("FRAMEWIRE_BODY_TIMEOUT", int(usual.body_timeout), least=1),
+        idle_timeout=env.integer("FRAMEWIRE_IDLE_TIMEOUT", int(usual.idle_timeout), least=1),
+        connections=env.integer("FRAMEWIRE_CONNECTIONS", usual.connections, least=1),
+    )
+
+
+def _list(env: Environment, name: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in env.text(name, " ").split(",") if part.strip())
 
 
 def _address(env: Environment, name: str, default: str) -> Address:

@@ -141,7 +141,11 @@ def _leaves(
 def _headers(route: Route) -> Iterator[dict[str, Any]]:
     fields = route.method.descriptor.input_type.fields_by_name
     if "idempotency_key" in fields:
-        yield _header("Idempotency-Key", "The same as `idempotencyKey`.", {"type": "string", "maxLength": 128})
+        yield _header(
+            "Idempotency-Key",
+            "For who cannot set `idempotencyKey`, which counts more.",
+            {"type": "string", "maxLength": 128},
+        )
     if route.method.streams and "after_event" in fields:
         words = "The number of the last event that arrived; it counts more than `afterEvent`."
         yield _header("Last-Event-ID", words, {"type": "string", "pattern": "^[0-9]{1,19}$"})
@@ -158,23 +162,23 @@ def _request_body(route: Route, schemas: Schemas) -> dict[str, Any]:
         if field.message_type is not None and field.message_type.full_name == HTTP_BODY:
             return {"required": True, "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
         message = field.message_type
-    schema = _without(schemas, message, set(route.template.variables))
-    sample = example(message)
-    shown = {name: value for name, value in sample.items() if name in schema["properties"]}
-    required = bool(schema.get("required"))
+    schema, whole = _without(schemas, message, set(route.template.variables))
+    shown = {name: value for name, value in example(message).items() if name in whole["properties"]}
+    required = bool(whole.get("required"))
     return {"required": required, "content": {"application/json": {"schema": schema, "example": shown}}}
 
 
-def _without(schemas: Schemas, message: Descriptor, variables: set[str]) -> Schema:
-    """The body's schema: what stands in the address is not asked for again."""
+def _without(schemas: Schemas, message: Descriptor, variables: set[str]) -> tuple[Schema, Schema]:
+    """The body's schema, and the same written out: what stands in the address is not asked for again."""
     reference = schemas.reference(message)
     whole = schemas.components[component_name(message)]
     known = {message.fields_by_name[name].json_name for name in variables if name in message.fields_by_name}
     if not known:
-        return {**reference, "properties": whole["properties"]}
+        return reference, whole
     properties = {name: schema for name, schema in whole["properties"].items() if name not in known}
     required = [name for name in whole.get("required", ()) if name not in known]
-    return {**whole, "properties": properties, "required": required}
+    rest = {**whole, "properties": properties, "required": required}
+    return rest, rest
 
 
 def _responses(route: Route, schemas: Schemas) -> dict[str, Any]:

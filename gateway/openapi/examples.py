@@ -79,6 +79,7 @@ def _value(field: FieldDescriptor, depth: int) -> Any:
 
 def _number(field: FieldDescriptor) -> Any:
     said = keywords(rules_of(field))
+    said = said.get("anyOf", [said])[-1]  # of `0, or a number from 60 on` the latter
     number = _NUMBERS.get(field.name, said.get("minimum", said.get("enum", [1])[-1]))
     large = field.cpp_type in {FieldDescriptor.CPPTYPE_INT64, FieldDescriptor.CPPTYPE_UINT64}
     return str(number) if large else number

@@ -46,18 +46,26 @@ class RouteTable:
     """All addresses. The most specific one that fits a path is meant, whatever order they were declared in."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self._routes = sorted(routes, key=lambda route: route.template.rank)
+        self._routes: dict[str, list[Route]] = {}
+        for route in sorted(routes, key=lambda route: route.template.rank):
+            self._routes.setdefault(route.template.verb, []).append(route)
 
     def find(self, verb: str, raw_path: str) -> Match | None:
         """The route for a request. Raises ValueError for a path that is no UTF-8."""
-        for route in self._routes:
+        for route in self._candidates(raw_path):
             if route.verb in {verb, ANY_VERB} and (values := route.template.match(raw_path)) is not None:
                 return Match(route, values)
         return None
 
     def verbs(self, raw_path: str) -> list[str]:
         """The HTTP methods this path knows; empty when nobody knows it."""
-        return sorted({route.verb for route in self._routes if route.template.pattern.fullmatch(raw_path)})
+        routes = self._candidates(raw_path)
+        return sorted({route.verb for route in routes if route.template.pattern.fullmatch(raw_path)})
+
+    def _candidates(self, raw_path: str) -> list[Route]:
+        """What ends in `:verb`, with a verb that some address has, means one of those addresses and no other."""
+        verb = raw_path.rpartition("/")[2].rpartition(":")[2]
+        return self._routes.get(verb) or self._routes.get("", [])
 
 
 def routes_of(method: Method) -> list[Route]:

@@ -167,7 +167,7 @@ class RestServer:
         body = await self._body(request) if route.body else None
         if body and not _takes_bytes(found):
             _check_type(request)
-        query = _query(request, route.method)
+        query = list(request.query.items())
 
         def parse() -> Message:
             message = request_message(
@@ -181,6 +181,7 @@ class RestServer:
             if request.method == "PATCH" and body and route.body not in {"", "*"}:
                 fill_mask(message, route.body, body)
             _set_key(request, message)
+            _set_place(request, route.method, message)
             return message
 
         return parse
@@ -259,30 +260,26 @@ def _check_type(request: web.Request) -> None:
 
 
 def _set_key(request: web.Request, message: Message) -> None:
-    """`Idempotency-Key` is the request's field of that name, where it has one. Raises InvalidRequest."""
+    """`Idempotency-Key` is the field of that name, where there is one that is not set. Raises InvalidRequest."""
     given = request.headers.get("Idempotency-Key", "").strip()
-    if not given or "idempotency_key" not in message.DESCRIPTOR.fields_by_name:
+    if not given or "idempotency_key" not in message.DESCRIPTOR.fields_by_name or message.idempotency_key:  # type: ignore[attr-defined]  # looked up just now
         return
     key = given[1:-1] if len(given) > 1 and given[0] == given[-1] == '"' else given
-    known = getattr(message, "idempotency_key")  # noqa: B009 - not a field of every message
-    if known not in {"", key}:
-        words = "is not what the header Idempotency-Key says"
-        raise InvalidRequest(f"idempotency_key {words}", violations=[Violation("idempotency_key", words)])
     try:
-        setattr(message, "idempotency_key", key)  # noqa: B010 - as above
+        message.idempotency_key = key  # type: ignore[attr-defined]  # as above
     except (ValueError, UnicodeError):
         raise InvalidRequest("the header Idempotency-Key is not text") from None
 
 
-def _query(request: web.Request, method: Method) -> list[tuple[str, str]]:
-    """The query's parameters; where a browser says how far it came, that counts, not the address it began with."""
-    query = list(request.query.items())
+def _set_place(request: web.Request, method: Method, message: Message) -> None:
+    """Where a browser says how far it came, that counts, not the address it began with. Raises InvalidRequest."""
     came_to = request.headers.get("Last-Event-ID") if method.streams else None
-    if not came_to or "after_event" not in method.descriptor.input_type.fields_by_name:
-        return query
-    if not came_to.isascii() or not came_to.isdigit() or len(came_to) > _LONGEST_NUMBER:
-        message = "must be the id of an event"
-        raise InvalidRequest(f"Last-Event-ID {message}", violations=[Violation("Last-Event-ID", message)])
-    return [(name, value) for name, value in query if name not in {"after_event", "afterEvent"}] + [
-        ("after_event", came_to)
-    ]
+    if not came_to or "after_event" not in message.DESCRIPTOR.fields_by_name:
+        return
+    try:
+        if not came_to.isascii() or not came_to.isdigit() or len(came_to) > _LONGEST_NUMBER:
+            raise ValueError
+        message.after_event = int(came_to)  # type: ignore[attr-defined]  # looked up just now
+    except ValueError:
+        words = "must be the id of an event"
+        raise InvalidRequest(f"Last-Event-ID {words}", violations=[Violation("Last-Event-ID", words)]) from None

@@ -24,6 +24,8 @@ class Template:
 
     text: str
     pattern: re.Pattern[str]
+    verb: str
+    """What stands behind the last colon; empty without one."""
     variables: Mapping[str, bool]
     """Field path -> whether it may span several segments."""
     rank: tuple[object, ...]
@@ -51,6 +53,7 @@ def compile_template(text: str) -> Template:
     return Template(
         text=text,
         pattern=re.compile(regex + tail),
+        verb=verb.group("verb") if verb else "",
         variables=parser.variables,
         rank=(verb is None, _DEEP in kinds, kinds, -len(kinds)),
     )

@@ -17,7 +17,6 @@ from gateway.pipeline import Pipeline
 from gateway.rpc.calls import method_handler
 
 _OPTIONS = (
-    ("grpc.max_receive_message_length", 1 << 20),  # requests are small; media never comes this way
     ("grpc.max_send_message_length", 16 << 20),
     ("grpc.keepalive_time_ms", 30_000),  # finds watchers whose network is gone
     ("grpc.keepalive_timeout_ms", 10_000),
@@ -30,7 +29,8 @@ _OPTIONS = (
 class RpcServer:
     """start, then stop; `port` is the real one from start on."""
 
-    def __init__(self, pipeline: Pipeline, address: str) -> None:
+    def __init__(self, pipeline: Pipeline, address: str, *, largest_request: int = 1 << 20) -> None:
+        self._largest = ("grpc.max_receive_message_length", largest_request)
         self._pipeline = pipeline
         self._address = address
         self._health = health.HealthServicer()
@@ -39,7 +39,7 @@ class RpcServer:
 
     async def start(self) -> None:
         """Bind and serve. Raises LocalError (CONFIG_INVALID) when the address cannot be bound."""
-        server = grpc.aio.server(options=_OPTIONS)
+        server = grpc.aio.server(options=(*_OPTIONS, self._largest))
         for name, methods in _by_service(public_methods()).items():
             handlers = {method.name: method_handler(self._pipeline, method) for method in methods}
             server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 import grpc
@@ -123,10 +125,23 @@ class Installation:
 
 
 @pytest.fixture
+def with_settings() -> Callable[..., contextlib.AbstractAsyncContextManager[Installation]]:
+    """`installed`, for tests that choose the settings."""
+    return installed
+
+
+@pytest.fixture
 async def here() -> AsyncIterator[Installation]:
+    async with installed() as installation:
+        yield installation
+
+
+@contextlib.asynccontextmanager
+async def installed(**settings: Any) -> AsyncIterator[Installation]:
+    """An installation with these settings of its gateway."""
     bus, store = MemoryBus(), MemoryObjectStore()
     async with memory_database() as database, aiohttp.ClientSession() as http:
-        gateway = Gateway(database=database, bus=bus, store=store, grpc=ANYWHERE, rest=ANYWHERE)
+        gateway = Gateway(database=database, bus=bus, store=store, grpc=ANYWHERE, rest=ANYWHERE, **settings)
         await gateway.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{gateway.rpc.port}") as channel:
             yield Installation(gateway, database, bus, store, http, channel)
