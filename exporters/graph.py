@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -12,6 +14,9 @@ from exporters.declaration import INPUT, OUTPUT
 # old enough for every ONNX Runtime that is still shipped with Triton
 _OPSET = 18
 _IR_VERSION = 8
+
+FRAMES_IN = helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["batch", "height", "width", 3])
+FRAMES_OUT = helper.make_tensor_value_info(OUTPUT, TensorProto.UINT8, ["batch", "out_height", "out_width", 3])
 
 
 class Graph:
@@ -37,21 +42,32 @@ class Graph:
         """A vector of int64, as shapes and axes are given."""
         return self._constant(np.asarray(values, np.int64))
 
+    def array(self, values: NDArray[np.generic]) -> str:
+        """A constant of any type and shape."""
+        return self._constant(values)
+
     def frames_model(self, output: str) -> onnx.ModelProto:
         """The model that takes uint8 frames as INPUT and gives `output`, the value of the last operator, as OUTPUT."""
         if list(self._nodes[-1].output) != [output]:
             raise ValueError(f"{output} is not what the last operator gives")
-        self._nodes[-1].output[:] = [OUTPUT]
-        graph = helper.make_graph(
-            self._nodes,
-            "frames",
-            [helper.make_tensor_value_info(INPUT, TensorProto.UINT8, ["batch", "height", "width", 3])],
-            [helper.make_tensor_value_info(OUTPUT, TensorProto.UINT8, ["batch", "out_height", "out_width", 3])],
-            list(self._constants.values()),
-        )
+        return self.model([FRAMES_IN], [(output, FRAMES_OUT)])
+
+    def model(
+        self, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[tuple[str, onnx.ValueInfoProto]]
+    ) -> onnx.ModelProto:
+        """The model with these inputs; `outputs` are values and what they are called outside."""
+        for value, known_as in outputs:
+            self._rename(value, known_as.name)
+        constants = list(self._constants.values())
+        graph = helper.make_graph(self._nodes, "frames", inputs, [known_as for _, known_as in outputs], constants)
         return helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR_VERSION, producer_name="framewire"
         )
+
+    def _rename(self, value: str, name: str) -> None:
+        for node in self._nodes:
+            for names in (node.input, node.output):
+                names[:] = [name if known == value else known for known in names]
 
     def _constant(self, values: NDArray[np.generic]) -> str:
         for name, tensor in self._constants.items():
