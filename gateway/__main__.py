@@ -74,7 +74,16 @@ async def _open(settings: GatewaySettings, stack: contextlib.AsyncExitStack) -> 
     store = S3ObjectStore(settings.store)
     stack.push_async_callback(store.close)
     await store.ensure_bucket()
-    return Gateway(database=database, bus=bus, store=store, grpc=settings.grpc, rest=settings.rest), bus
+    gateway = Gateway(
+        database=database,
+        bus=bus,
+        store=store,
+        grpc=settings.grpc,
+        rest=settings.rest,
+        limits=settings.limits,
+        http=settings.http,
+    )
+    return gateway, bus
 
 
 async def _bounded_stop(gateway: Gateway) -> None:

@@ -23,10 +23,12 @@ from gateway.handlers import stream_handlers, unary_handlers
 from gateway.handlers.assets import AssetHandlers
 from gateway.handlers.jobs import JobHandlers
 from gateway.handlers.operations import OperationsHandlers
+from gateway.handlers.playlist import PlaylistHandlers
 from gateway.handlers.steps import StepHandlers
 from gateway.limits import Gate, LimitSettings
 from gateway.models import LiveModels
 from gateway.pipeline import Pipeline
+from gateway.playlists import Playlists
 from gateway.readiness import Readiness
 from gateway.reconciler import Reconciler
 from gateway.recorder import Recorder
@@ -79,6 +81,7 @@ class Gateway:
             unary=unary_handlers(
                 AssetHandlers(assets, store, UploadChecker(store)),
                 job_handlers := _job_handlers(jobs, assets, bus, fleet, queue, self._stopping),
+                PlaylistHandlers(jobs, Playlists(bus.events, store)),
                 StepHandlers(LiveModels(fleet)),
                 OperationsHandlers(fleet, bus.controls, queue, DeadLetterOffice(bus.dead_letters, jobs)),
             ),
@@ -86,7 +89,7 @@ class Gateway:
             gate=Gate(limits or LimitSettings()),
         )
         checks = {"database": database.ping, "bus": bus.ping, "store": lambda: store.head("readyz")}
-        self.rpc = RpcServer(pipeline, str(grpc))
+        self.rpc = RpcServer(pipeline, str(grpc), largest_request=(http or HttpSettings()).largest_body)
         self.rest = RestServer(pipeline, Readiness(checks, self._stopping), rest, grace=GRACE, settings=http)
 
     async def start(self) -> None:
