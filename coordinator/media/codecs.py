@@ -21,12 +21,12 @@ from coordinator.media.colour import Colour
 from coordinator.media.depth import DEEP_FORMAT
 from coordinator.media.probe import VideoFacts
 from coordinator.media.siting import LEFT, NUMBERS
+from framewire.steps.output import PRESETS
 
 _FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION: the encoder keeps each frame's duration
-_SPEEDS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
-_SVT_PRESETS = dict(zip(_SPEEDS, (12, 11, 10, 9, 8, 7, 5, 4, 2), strict=True))
+_SVT_PRESETS = dict(zip(PRESETS, (12, 11, 10, 9, 8, 7, 5, 4, 2), strict=True))
 _SVT_LOSSLESS = 10  # faster ones write lossless streams that decode wrong or not at all
-_NVENC_PRESETS = dict(zip(_SPEEDS, (1, 1, 2, 3, 3, 4, 5, 6, 7), strict=True))
+_NVENC_PRESETS = dict(zip(PRESETS, (1, 1, 2, 3, 3, 4, 5, 6, 7), strict=True))
 _CRF_END, _AV1_END = 51, 63  # ends of the scales of x264 and of SVT-AV1
 
 

@@ -12,7 +12,16 @@ from framewire.cli.files import check_output, container_of, container_warning
 from framewire.cli.options import connection_options
 from framewire.cli.running import run_async
 from framewire.cli.screen import Screen, as_record, whole
-from framewire.cli.words import clock, fidelity_words, job_steps, job_took, progress_words, queue_words, size
+from framewire.cli.words import (
+    clock,
+    fidelity_warnings,
+    fidelity_words,
+    job_steps,
+    job_took,
+    progress_words,
+    queue_words,
+    size,
+)
 from framewire.errors import Conflict, ErrorCode
 from framewire.jobs.states import state_name
 from framewire.v1.job_pb2 import Job
@@ -67,6 +76,7 @@ def _facts(job: Job) -> list[tuple[str, str]]:
         ("took", job_took(job)),
         ("result", " ".join(job.output_asset_ids)),
         ("fidelity", fidelity_words(job.fidelity).partition(": ")[2] if job.HasField("fidelity") else ""),
+        *(("", line) for line in (*job.fidelity.remarks, *fidelity_warnings(job.fidelity))),
         ("error", f"{job.error.code}: {job.error.message}" if job.HasField("error") else ""),
         ("last event", str(job.last_event or "")),
     ]

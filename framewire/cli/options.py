@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 import click
 
+from framewire.steps.output import CODECS, CONTAINERS, PRESETS, check_output
 from framewire.steps.parse import parse_step
+from framewire.v1.job_pb2 import CONTAINER_UNSPECIFIED, VIDEO_CODEC_UNSPECIFIED, OutputSettings
 from framewire.v1.step_pb2 import Step
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -98,3 +100,47 @@ def step_option(command: _Command) -> _Command:
 def read_steps(texts: tuple[str, ...]) -> list[Step]:
     """The steps. Raises InvalidRequest (STEP_UNKNOWN, STEP_INVALID)."""
     return [parse_step(text) for text in texts]
+
+
+_OUTPUT_OPTIONS = (
+    click.option("--codec", type=click.Choice(list(CODECS)), help="Of the pictures.  [default: h264; av1 in webm]"),
+    click.option(
+        "--container",
+        type=click.Choice(list(CONTAINERS)),
+        help="Of the result.  [default: mp4, or mkv when only that holds every track]",
+    ),
+    click.option("--crf", type=click.IntRange(0, 51), help="Quality: 0 is lossless, 51 the worst.  [default: 18]"),
+    click.option("--preset", type=click.Choice(PRESETS), help="Slower makes smaller files.  [default: veryfast]"),
+    click.option("--bit-depth", type=click.Choice(["8", "10"]), help="Bits a sample.  [default: the input's]"),
+    click.option("--hardware", is_flag=True, help="Encode on the GPU where there is one that can."),
+)
+
+
+def output_options(command: Callable[..., None]) -> Callable[..., None]:
+    """How the result is written, given to the command as `settings`."""
+
+    def wrapper(
+        *,
+        codec: str | None,
+        container: str | None,
+        crf: int | None,
+        preset: str | None,
+        bit_depth: str | None,
+        hardware: bool,
+        **arguments: object,
+    ) -> None:
+        settings = OutputSettings(
+            codec=CODECS.get(codec or "", VIDEO_CODEC_UNSPECIFIED),
+            container=CONTAINERS.get(container or "", CONTAINER_UNSPECIFIED),
+            crf=crf,
+            preset=preset or "",
+            bit_depth=int(bit_depth or 0),
+            hardware=hardware,
+        )
+        check_output(settings)
+        command(settings=settings, **arguments)
+
+    functools.update_wrapper(wrapper, command)
+    for option in reversed(_OUTPUT_OPTIONS):
+        wrapper = option(wrapper)
+    return wrapper

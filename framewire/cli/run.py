@@ -10,25 +10,32 @@ import click
 
 from framewire.cli.connect import running_stack
 from framewire.cli.files import check_input, check_output, container_of, container_warning
-from framewire.cli.options import connection_options, read_steps, step_option
+from framewire.cli.options import connection_options, output_options, read_steps, step_option
 from framewire.cli.progress import RunView
 from framewire.cli.running import run_async
 from framewire.cli.screen import Screen, as_record
-from framewire.cli.words import fidelity_words, size
+from framewire.cli.words import fidelity_warnings, fidelity_words, size
 from framewire.client import Client
 from framewire.client.run import ClipOrder, run_clip
 from framewire.stack.local import LocalStack
 from framewire.stack.settings import StackSettings, default_data_folder
-from framewire.v1.job_pb2 import Job
+from framewire.v1.job_pb2 import Job, OutputSettings
 
 
 @click.command("run")
 @click.argument("clip", type=click.Path(path_type=Path))
 @step_option
+@output_options
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Where to put the result.")
 @connection_options
 def command(
-    clip: Path, steps: tuple[str, ...], output: Path, server: str | None, data: Path | None, as_json: bool
+    clip: Path,
+    steps: tuple[str, ...],
+    settings: OutputSettings,
+    output: Path,
+    server: str | None,
+    data: Path | None,
+    as_json: bool,
 ) -> None:
     """Upload CLIP, run the steps on it, download the result to OUTPUT. A job the server refuses uploads nothing.
 
@@ -39,9 +46,10 @@ def command(
     Examples:
       framewire run in.mp4 --step enhance:scale=2 -o out.mp4
       framewire run in.mp4 --step enhance:model=upscale_bicubic_x2 -o out.mp4 --server 127.0.0.1:7600
+      framewire run in.mov --step denoise -o out.mkv --codec hevc --container mkv --crf 16 --preset medium
     """
     check_input(clip)
-    order = ClipOrder(clip=clip, steps=read_steps(steps), output=output)
+    order = ClipOrder(clip=clip, steps=read_steps(steps), output=output, settings=settings)
     check_output(output, clip)
     run_async(run(order, server, data, Screen(as_json=as_json)))
 
@@ -62,6 +70,8 @@ async def run(order: ClipOrder, server: str | None, data: Path | None, screen: S
         "fidelity": as_record(job.fidelity),
     }
     screen.show(f"{order.output} ({size(result)})\n{fidelity_words(job.fidelity)}", {"result": record})
+    for line in fidelity_warnings(job.fidelity):
+        screen.warn(line)
     screen.warn(container_warning(order.output, container))
     return job
 

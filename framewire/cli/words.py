@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from framewire.jobs.states import state_name
 from framewire.steps.parse import format_step
-from framewire.v1.job_pb2 import Event, FidelityReport, Job, Progress, StatusChange
+from framewire.v1.job_pb2 import Event, FidelityReport, Job, Progress, StatusChange, TagFidelity
 from framewire.v1.step_pb2 import Lane
 
 STYLES = {"SUCCEEDED": "green", "FAILED": "red", "CANCELLED": "yellow", "RUNNING": "cyan"}
@@ -81,7 +81,28 @@ def fidelity_words(report: FidelityReport) -> str:
     else:
         words.append("no audio")
     words.append(f"drift {abs(report.av_drift_ms):.1f} ms")
+    if report.held_frames:
+        words.append(f"{report.held_frames} held")
+    if report.tags:
+        changed = sum(not tag.kept for tag in report.tags)
+        words.append(f"{len(report.tags) - changed} tags kept" + (f", {changed} changed" if changed else ""))
     return "fidelity: " + "; ".join(words)
+
+
+def fidelity_warnings(report: FidelityReport) -> list[str]:
+    """What the job did not keep, and faults of its result, a line each."""
+    checks = report.checks
+    counts = {"black": checks.black, "frozen": checks.frozen, "broken": checks.broken}
+    faults = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return [
+        *(f"left out: {omission.what}: {omission.why}" for omission in report.left_out),
+        *(f"changed: {_change(tag)}" for tag in report.tags if not tag.kept),
+        *([f"frames at fault, of {checks.frames}: {faults}; look at the result"] if faults else []),
+    ]
+
+
+def _change(tag: TagFidelity) -> str:
+    return f"{tag.name}: {tag.before or 'none'} -> {tag.after or 'none'}"
 
 
 def job_steps(job: Job) -> str:

@@ -66,9 +66,16 @@ async def run_clip(client: Client, order: ClipOrder, observer: RunObserver) -> J
     return job
 
 
-async def submit_clip(client: Client, clip: Path, steps: Sequence[Step], *, priority: int | None = None) -> Job:
+async def submit_clip(
+    client: Client,
+    clip: Path,
+    steps: Sequence[Step],
+    *,
+    output: OutputSettings | None = None,
+    priority: int | None = None,
+) -> Job:
     """The same up to the moment at which the job is queued. Returns the job as recorded then."""
-    upload, job = await _create(client, clip, steps, priority=priority)
+    upload, job = await _create(client, clip, steps, output=output, priority=priority)
     async with _cancelling(client, job):
         await client.send(upload)
     return await client.get_job(job.job_id)

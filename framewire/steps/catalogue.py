@@ -18,7 +18,9 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 from framewire._buf.validate import validate_pb2
 from framewire.errors import ErrorCode, NotFound, StepError, Violation
 from framewire.steps.contract import DEFAULT_DENOISE_MODEL, DEFAULT_ENHANCE_MODEL
+from framewire.steps.output import ending_of
 from framewire.v1 import step_pb2
+from framewire.v1.job_pb2 import OutputSettings
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU, Lane, ModelInfo, Step, StepInfo, StepLimits, StepParameter
 
 
@@ -88,9 +90,12 @@ def attempts_of(steps: Sequence[Step]) -> int:
     return max(DECLARATIONS[step_name(step)].attempts for step in steps)
 
 
-def result_filename(filename: str, steps: Sequence[Step]) -> str:
-    """What the result is called: `cars_432p.mp4`, enhanced -> `cars_432p-enhanced.mp4`. At most 255 characters."""
-    ending = "".join(f"-{DECLARATIONS[step_name(step)].suffix}" for step in steps) + ".mp4"
+def result_filename(filename: str, steps: Sequence[Step], output: OutputSettings | None = None) -> str:
+    """What the result is called: `cars_432p.mp4`, enhanced -> `cars_432p-enhanced.mp4`. At most 255 characters.
+
+    Its ending is that of the container that was asked for, `.mp4` when none was.
+    """
+    ending = "".join(f"-{DECLARATIONS[step_name(step)].suffix}" for step in steps) + ending_of(output)
     return (PurePath(filename).stem or "result")[: 255 - len(ending)] + ending
 
 

@@ -35,8 +35,8 @@ CONTAINERS: Mapping[str, Container.ValueType] = {
     "webm": CONTAINER_WEBM,
 }
 """By the names people write, which are the endings of their files."""
-WEBM_AUDIO = ("opus", "vorbis")
-"""What WebM takes for sound; the worker, who sees the file's sound, checks it."""
+PRESETS = ("ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+"""From the fastest to the best for its size; every encoder has something for each."""
 
 
 def codec_of(output: OutputSettings) -> str:
@@ -52,12 +52,15 @@ def container_of(output: OutputSettings) -> str:
 
 
 def check_output(output: OutputSettings) -> None:
-    """Raise StepError (STEP_INVALID) for settings that no file can satisfy."""
+    """Raise StepError (STEP_INVALID) for settings that no file can satisfy.
+
+    What depends on the input, such as sound that WebM does not take, the worker checks when it has seen it.
+    """
     if output.container == CONTAINER_WEBM and codec_of(output) != "av1":
         message = f"WebM takes AV1, not {codec_of(output)}; leave the codec out, or take the container mkv"
         raise StepError(message, violations=[Violation("output.codec", message)])
 
 
-def ending_of(output: OutputSettings) -> str:
+def ending_of(output: OutputSettings | None) -> str:
     """The ending of the result's file name: `.mp4` unless another container was asked for."""
-    return f".{container_of(output) or 'mp4'}"
+    return f".{(container_of(output) if output else '') or 'mp4'}"

@@ -12,6 +12,7 @@ from framewire.db.rows import timestamp
 from framewire.jobs.ids import new_asset_id, new_job_id
 from framewire.jobs.states import state_name
 from framewire.steps import catalogue
+from framewire.steps.output import check_output
 from framewire.v1.job_pb2 import (
     CancelJobRequest,
     CreateJobRequest,
@@ -50,6 +51,7 @@ class JobHandlers:
         key, fingerprint = request.idempotency_key, _fingerprint(request)
         if key and (made := await self._jobs.find_request(call.workspace_id, key, fingerprint)):
             return made
+        check_output(request.output)
         await self._check_models(request.steps)
         source = await self._assets.get(call.workspace_id, request.input_asset_ids[0])
         order = _order(call.workspace_id, request, source.asset.filename)
@@ -121,7 +123,7 @@ def _order(workspace_id: str, request: CreateJobRequest, source: str) -> JobOrde
         priority=request.priority if request.HasField("priority") else DEFAULT_PRIORITY,
         max_attempts=catalogue.attempts_of(request.steps),
         output_asset_id=new_asset_id(),
-        output_filename=catalogue.result_filename(source, request.steps),
+        output_filename=catalogue.result_filename(source, request.steps, request.output),
         create_time=timestamp(datetime.now(UTC)),
     )
 

@@ -11,10 +11,13 @@ from google.rpc import error_details_pb2, status_pb2
 from framewire.errors import ErrorCode, Unavailable
 from framewire.testing.bus import MemoryControls, MemoryWorkers
 from framewire.v1.job_pb2 import (
+    CONTAINER_WEBM,
     JOB_STATE_CANCELLED,
+    VIDEO_CODEC_H264,
     CancelJobRequest,
     CreateJobRequest,
     ListJobsRequest,
+    OutputSettings,
     WatchJobRequest,
 )
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU, Enhance, GetStepRequest, ListStepsRequest, ModelInfo, Step
@@ -51,6 +54,15 @@ async def test_a_job_is_checked_against_the_models_that_are_served(here, enhance
         await create
     assert info_of(caught.value).reason == code
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_result_that_no_file_can_be_is_refused(here):
+    await here.announce(X2)
+    asset_id = (await here.upload()).asset_id
+    webm = OutputSettings(codec=VIDEO_CODEC_H264, container=CONTAINER_WEBM)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await here.jobs.CreateJob(a_request(asset_id, output=webm))
+    assert info_of(caught.value).reason == "STEP_INVALID"
 
 
 async def test_a_job_waits_for_a_worker_while_none_lives_that_could_know_better(here):

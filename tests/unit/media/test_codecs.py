@@ -21,6 +21,7 @@ from coordinator.media.hdr import ContentLight, MasteringDisplay
 from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import VideoFacts, inspect
 from coordinator.media.timeline import Stamp
+from framewire.steps.output import PRESETS
 
 CODECS = ["h264", "hevc", "av1"]
 SIZE = (128, 96)
@@ -141,7 +142,7 @@ def test_apple_finds_hevc_under_its_own_name(tmp_path: Path, facts: VideoFacts) 
 
 
 def test_every_preset_is_one_that_every_encoder_has(tmp_path: Path, facts: VideoFacts) -> None:
-    for preset in codecs._SPEEDS:
+    for preset in PRESETS:
         for codec in CODECS:
             assert choose_encoding(EncoderSettings(codec=codec, preset=preset), facts).options
 
