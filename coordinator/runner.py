@@ -38,7 +38,8 @@ STOP_SECONDS = 5.0
 """How long a stopped job gets to give memory back before the process ends without."""
 CONNECT_SECONDS = 5.0
 """How long a model server may take to accept the connection."""
-_MAX_ORDER = 1 << 20
+_MAX_ORDER = 1 << 24
+"""Bytes: an order names every segment of earlier attempts."""
 
 
 class ReportPipe:

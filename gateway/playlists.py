@@ -15,7 +15,7 @@ from framewire.bus.interface import EventLog
 from framewire.bus.past import past
 from framewire.errors import ErrorCode, NotFound, Unavailable
 from framewire.jobs.segments import Committed, CommittedSegment, followed_by
-from framewire.jobs.states import FINAL, ends_job, state_name
+from framewire.jobs.states import FINAL, TERMINAL, ends_job, state_name
 from framewire.storage.interface import PresignsUrls, SignedRequest
 from framewire.storage.keys import segment_key
 from framewire.v1.job_pb2 import Event, Job
@@ -58,12 +58,12 @@ class Playlists:
         last = await self._events.last(job.job_id)
         if last is None or (ends_job(last) and last.status.state in FINAL):
             self._views.pop(job.job_id, None)
-            raise NotFound(_why_gone(last), code=ErrorCode.PLAYLIST_GONE)
+            raise _nothing(last, ended=last is not None or job.state in TERMINAL)
         view = self._view(job.job_id)
         async with view.turn:
             await self._catch_up(view, job.job_id, last.number)
             if not view.committed:
-                raise _nothing(last)
+                raise _nothing(last, ended=ends_job(last))
             urls = await asyncio.gather(*(self._url(view, job, each) for each in view.committed))
             parts = [Part(segment=each.segment, url=url) for each, url in zip(view.committed, urls, strict=True)]
         return media_playlist(parts, ended=ends_job(last))
@@ -96,15 +96,14 @@ class Playlists:
         return signed.url
 
 
-def _why_gone(last: Event | None) -> str:
+def _nothing(last: Event | None, *, ended: bool) -> NotFound:
+    """Why there is no playlist: not yet, or not any more."""
+    if not ended:
+        message = "nothing of the result can be watched yet; ask again in a second"
+        return NotFound(message, code=ErrorCode.PLAYLIST_NOT_READY, retryable=True)
     if last is None:
-        return "the job's events are no longer kept; look at the job for its result"
-    outputs = "".join(f"; its result is {output.asset_id}" for output in last.status.outputs)
-    return f"the job has {state_name(last.status.state)}{outputs}"
-
-
-def _nothing(last: Event) -> NotFound:
-    if ends_job(last):
-        return NotFound("the job failed before anything could be watched", code=ErrorCode.PLAYLIST_GONE)
-    message = "nothing of the result can be watched yet; ask again in a second"
-    return NotFound(message, code=ErrorCode.PLAYLIST_NOT_READY, retryable=True)
+        message = "the job's events are no longer kept; look at the job for its result"
+    else:
+        outputs = "".join(f"; its result is {output.asset_id}" for output in last.status.outputs)
+        message = f"the job has {state_name(last.status.state)}{outputs}"
+    return NotFound(message, code=ErrorCode.PLAYLIST_GONE)

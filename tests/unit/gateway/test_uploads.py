@@ -9,16 +9,18 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
+from framewire.jobs.ids import new_asset_id
 from framewire.v1.asset_pb2 import (
     ASSET_STATE_READY,
     ASSET_STATE_UPLOADING,
+    Asset,
     CompleteUploadRequest,
     CreateDownloadUrlRequest,
     DeleteAssetRequest,
     GetAssetRequest,
 )
-from framewire.v1.job_pb2 import JOB_STATE_QUEUED, JOB_STATE_WAITING_UPLOAD
-from framewire.v1.step_pb2 import LANE_GPU
+from framewire.v1.job_pb2 import JOB_STATE_QUEUED, JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, JOB_STATE_WAITING_UPLOAD
+from framewire.v1.step_pb2 import LANE_GPU, ModelInfo
 from gateway.uploads import UploadChecker
 
 
@@ -143,3 +145,21 @@ async def test_only_a_few_uploads_are_read_at_once(here):
         results = await asyncio.gather(*checks, return_exceptions=True)
     assert most == 2
     assert {result.code for result in results} == {"UPLOAD_MISSING"}
+
+
+async def test_a_thumbnail_is_signed_where_there_is_one_and_refused_where_there_is_none(here):
+    await here.announce(ModelInfo(name="upscale_bicubic_x2", scale=2))
+    source = await here.upload()
+    job = await here.submit(source.asset_id)
+    await here.relayed()
+    await here.say(job.job_id, JOB_STATE_RUNNING)
+    result = Asset(asset_id=new_asset_id(), filename="clip_x2.mp4", state=ASSET_STATE_READY, has_thumbnail=True)
+    number = await here.say(job.job_id, JOB_STATE_SUCCEEDED, outputs=[result])
+    await here.recorded(job.job_id, number)
+    asked = CreateDownloadUrlRequest(asset_id=result.asset_id, thumbnail=True)
+    url = (await here.assets.CreateDownloadUrl(asked)).download.url
+    assert f"default/thumbnails/{job.job_id}/1.jpg" in url
+    asked.asset_id = source.asset_id
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await here.assets.CreateDownloadUrl(asked)
+    assert reason(caught.value) == "THUMBNAIL_NOT_FOUND"

@@ -12,11 +12,12 @@ from worker_rig import WITHIN
 from coordinator.disposition import GiveUp, RetryAfter, after_failure
 from coordinator.worker.overall import OverallProgress
 from coordinator.worker.patience import once, patiently
+from coordinator.worker.previews import LARGEST, PreviewPace
 from coordinator.worker.scratch import Scratch
 from coordinator.worker.transfer import FileFacts, Transfer, check, file_facts
 from framewire.errors import ErrorCode, MediaError, Unavailable, WorkerError
 from framewire.testing.storage import MemoryObjectStore
-from framewire.v1.job_pb2 import Progress
+from framewire.v1.job_pb2 import Preview, Progress
 from framewire.work.v1.work_pb2 import InputFile
 
 
@@ -167,3 +168,20 @@ async def test_what_was_never_stored_is_discarded_without_asking_the_store() -> 
 class NoStore(MemoryObjectStore):
     async def delete(self, key: str) -> None:
         raise AssertionError("asked")
+
+
+def test_previews_become_rarer_the_longer_a_job_runs() -> None:
+    clock = Clock()
+    pace, shown = PreviewPace(clock=clock), []
+    for _ in range(6 * 1800):  # six hours, one every two seconds
+        shown.append(pace.offer(Preview(before=b"b", after=b"a")))
+        clock.now += 2.0
+    assert all(shown[:150])
+    assert 500 < sum(shown) < 1000
+    assert any(shown[-100:])
+
+
+def test_a_preview_that_is_too_large_does_not_count_as_shown() -> None:
+    pace = PreviewPace(clock=Clock())
+    assert not pace.offer(Preview(before=b"x" * LARGEST, after=b"x"))
+    assert pace.offer(Preview(before=b"x", after=b"x"))
