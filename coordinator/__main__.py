@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from coordinator.inference.control import TritonControl
+from coordinator.inference.meter import MemoryMeter, NvidiaGpus
 from coordinator.inference.triton import TritonServer, TritonSettings
 from coordinator.sandbox import Mode, layers
 from coordinator.settings import RunnerSettings, WorkerSettings, runner_environment, sandbox_mode, worker_settings
@@ -46,6 +48,7 @@ VARIABLES: Final = {
     "FRAMEWIRE_TRITON_URL": "host:port of Triton's gRPC endpoint (127.0.0.1:8001)",
     "FRAMEWIRE_TRITON_KEY": "value of the header that opens Triton's restricted protocols (none)",
     "FRAMEWIRE_TRITON_SHARED_MEMORY": "hand frames over in shared memory: Triton is on this host (yes)",
+    "FRAMEWIRE_MODEL_MEMORY": "what models may hold together, 4G for one; 0 for no limit (what GPU or memory allow)",
     "FRAMEWIRE_WORKER": "this worker's name, unique among all (host name and process id)",
     "FRAMEWIRE_LANES": "kinds of jobs to take: gpu, cpu or both (gpu,cpu)",
     "FRAMEWIRE_PRIORITIES": "priorities to take, 0 is the highest (0,1,2,3)",
@@ -156,7 +159,8 @@ async def _serve(settings: Settings, variables: Mapping[str, str]) -> int:
     bus = await NatsBus.connect(settings.nats)
     store = S3ObjectStore(settings.store)
     triton = TritonServer(settings.triton)
-    worker = Worker(settings.worker, settings.runner, bus=bus, store=store, models=triton)
+    meter = MemoryMeter(url=settings.triton.url, gpus=NvidiaGpus())
+    worker = Worker(settings.worker, settings.runner, bus=bus, store=store, models=TritonControl(triton, meter))
     try:
         await worker.start()
         _announce_ready(settings.worker, variables)

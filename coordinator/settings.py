@@ -52,6 +52,8 @@ class WorkerSettings:
     """Folder for inputs and results of running jobs; several workers may share it."""
     inference: InferenceAddress = field(default_factory=InferenceAddress, repr=False)
     """Handed to runners."""
+    model_memory: int | None = None
+    """Bytes that models may hold together; 0: as many as they like; None: what the machine allows."""
     heartbeat: float = 1.0
     """Seconds between signs of life for a job that is held; well below the queue's ack_wait of 4."""
     pull_wait: float = 1.0
@@ -84,6 +86,7 @@ def worker_settings(env: Environment, *, pid: int) -> WorkerSettings:
         slots=env.integer("FRAMEWIRE_SLOTS", 3, least=1),
         scratch=Path(env.text("FRAMEWIRE_SCRATCH", str(Path(tempfile.gettempdir()) / "framewire-scratch"))),
         inference=inference_address(env),
+        model_memory=env.size("FRAMEWIRE_MODEL_MEMORY"),
     )
 
 

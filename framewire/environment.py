@@ -6,12 +6,22 @@ settings = GatewaySettings(grpc_address=env.text("FRAMEWIRE_GRPC_ADDRESS", "127.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from framewire.errors import LocalError
 
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def parse_size(text: str) -> int:
+    """Bytes out of `500M`, `1.5G`, `4GiB` or a plain number; units are powers of 1024. Raises ValueError."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?", text.strip().upper())
+    if found is None:
+        raise ValueError(f"{text!r} is not a size such as 500M or 4G")
+    return int(float(found[1]) * _UNITS[found[2]])
 
 
 class Environment:
@@ -39,6 +49,16 @@ class Environment:
         if number < least:
             raise LocalError(f"{name} must be at least {least}, not {number}")
         return number
+
+    def size(self, name: str) -> int | None:
+        """Bytes, written as parse_size reads them; None when it is not set."""
+        value = self._variables.get(name)
+        if not value:
+            return None
+        try:
+            return parse_size(value)
+        except ValueError as error:
+            raise LocalError(f"{name}: {error}") from None
 
     def flag(self, name: str, *, default: bool) -> bool:
         """yes or no, in the usual spellings."""

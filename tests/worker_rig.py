@@ -17,12 +17,12 @@ from typing import Any
 from coordinator.settings import RunnerSettings, WorkerSettings
 from coordinator.worker import Worker
 from framewire.bus.interface import Bus
-from framewire.errors import ErrorCode, Unavailable, WorkerError
+from framewire.errors import ErrorCode, WorkerError
 from framewire.jobs.ids import new_asset_id, new_job_id
 from framewire.jobs.states import state_name
-from framewire.steps.contract import ModelContract
 from framewire.storage.interface import ObjectStore
 from framewire.storage.keys import result_key, upload_key
+from framewire.testing.models import FakeModelControl
 from framewire.v1.job_pb2 import JOB_STATE_QUEUED, Event, StatusChange
 from framewire.v1.step_pb2 import LANE_GPU, Enhance, Lane, Step
 from framewire.work.v1.work_pb2 import InputFile, JobOrder
@@ -32,42 +32,24 @@ WITHIN = 20.0
 
 SUCCEED: list[list[Any]] = [["probe"], ["progress", 0.0, 1.0], ["write", "a result"], ["done"]]
 
-BICUBIC = ModelContract(
-    name="upscale_bicubic_x2",
-    version="1",
-    input="IN",
-    output="OUT",
-    scale=2,
-    size_multiple=1,
-    max_batch=8,
-    license="Apache-2.0",
-    description="Twice the size.",
-)
+BICUBIC = "upscale_bicubic_x2"
 
 
-class FakeModelServer:
-    """Serves what `served` says; None: it is away."""
+class FakeModelServer(FakeModelControl):
+    """Has the models of `sizes`; refuses to sweep as often as it is told to."""
 
     def __init__(self) -> None:
-        self.served: list[ModelContract] | None = [BICUBIC]
-        self.sweeps = 0
+        super().__init__({BICUBIC: 100})
         self.refuses_to_sweep = 0
         self.swept_again = threading.Event()
-
-    def models(self) -> list[ModelContract]:
-        if self.served is None:
-            raise Unavailable("away", code=ErrorCode.INFERENCE_UNAVAILABLE)
-        return self.served
 
     def sweep_dead_regions(self) -> None:
         if self.refuses_to_sweep:
             self.refuses_to_sweep -= 1
             raise WorkerError("a region is in use", code=ErrorCode.INFERENCE_FAILED)
-        self.sweeps += 1
+        super().sweep_dead_regions()
         if self.sweeps == 2:
             self.swept_again.set()
-
-    def close(self) -> None: ...
 
 
 class Rig:
@@ -131,7 +113,7 @@ class Rig:
             job_id=new_job_id(),
             workspace_id="ws",
             inputs=[file],
-            steps=[Step(enhance=Enhance(scale=2))],
+            steps=[Step(enhance=Enhance(scale=2))] if lane == LANE_GPU else [],
             lane=lane,
             priority=1,
             max_attempts=max_attempts,

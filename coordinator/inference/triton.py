@@ -149,6 +149,15 @@ class TritonServer:
             call.add_done_callback(lambda done: _settle(result, batch, done))
         return result
 
+    @property
+    def url(self) -> str:
+        """`host:port` of its gRPC endpoint."""
+        return self._settings.url
+
+    def ask(self, method: str, request: Any, *, timeout: float | None = None) -> Any:
+        """Call a method of Triton's service that moves no frames. Raises as `failures.from_rpc` says."""
+        return self._call(getattr(self._stub, method), request, timeout=timeout)
+
     def sweep_dead_regions(self) -> int:
         """Have Triton forget the regions of processes of this host that are gone; how many there were.
 
@@ -218,9 +227,9 @@ class TritonServer:
         with contextlib.suppress(BufferError):  # somebody still looks at a block: the mapping goes with the last look
             mapping.close()
 
-    def _call(self, method: Any, request: Any) -> Any:
+    def _call(self, method: Any, request: Any, *, timeout: float | None = None) -> Any:
         try:
-            return method(request, timeout=self._settings.control_timeout, metadata=self._metadata)
+            return method(request, timeout=timeout or self._settings.control_timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise from_rpc(error) from error
         except ValueError as error:
@@ -233,7 +242,7 @@ def _settle(result: Future[None], batch: Batch, call: Any) -> None:
         batch.take(call.result())
     except grpc.RpcError as error:
         batch.give_up()
-        result.set_exception(from_rpc(error))
+        result.set_exception(_gone_meanwhile(from_rpc(error)))
     except grpc.FutureCancelledError:
         batch.give_up()
         result.set_exception(_disconnected())
@@ -241,6 +250,13 @@ def _settle(result: Future[None], batch: Batch, call: Any) -> None:
         result.set_exception(error)
     else:
         result.set_result(None)
+
+
+def _gone_meanwhile(error: FramewireError) -> FramewireError:
+    """A model whose contract was read and that is unknown now was unloaded, or the server started anew: try again."""
+    if error.code != ErrorCode.MODEL_UNKNOWN:
+        return error
+    return Unavailable(error.message, code=ErrorCode.INFERENCE_UNAVAILABLE)
 
 
 def _own(block: Block) -> MemoryBlock:

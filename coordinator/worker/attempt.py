@@ -26,8 +26,9 @@ from coordinator.worker.tools import Tools
 from coordinator.worker.transfer import FileFacts, file_facts
 from framewire.errors import ErrorCode, FramewireError, WorkerError
 from framewire.jobs.segments import Committed
+from framewire.steps.catalogue import models_of
 from framewire.v1.asset_pb2 import ASSET_STATE_READY, Asset, MediaInfo
-from framewire.v1.job_pb2 import Progress
+from framewire.v1.job_pb2 import LogLine, Progress
 from framewire.work.v1.work_pb2 import (
     JobOrder,
     RunnerDone,
@@ -88,9 +89,15 @@ class Attempt:
         await self._tools.transfer.fetch(self._order.inputs[0], files.input)
 
     async def _process(self, files: Files, resume: list[StoredSegment], commits: Commits) -> RunnerDone:
-        async with self._tools.runners.lend() as runner:
+        purpose = f"{self._order.job_id}/{self._journal.attempt}"
+        models = self._tools.models.lease(models_of(self._order.steps), purpose=purpose, told=self._tell)
+        async with models, self._tools.runners.lend() as runner:
             await runner.send(self._runner_order(files, resume))
             return await self._follow(runner, files, commits)
+
+    async def _tell(self, text: str) -> None:
+        log.info("%s", text)
+        await self._journal.log(LogLine(level="info", text=text))
 
     async def _follow(self, runner: RunnerProcess, files: Files, commits: Commits) -> RunnerDone:
         async with aclosing(runner.reports()) as reports:
@@ -188,4 +195,6 @@ def _error(failed: RunnerFailed) -> WorkerError:
         code = ErrorCode(failed.error.code)
     except ValueError:
         code = ErrorCode.INTERNAL
-    return WorkerError(failed.error.message, code=code, retryable=failed.retryable)
+    # the model was there when the runner was started: the model server has been started anew since
+    retryable = failed.retryable or code is ErrorCode.MODEL_UNKNOWN
+    return WorkerError(failed.error.message, code=code, retryable=retryable)

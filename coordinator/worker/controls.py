@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from coordinator.worker.patience import once
-from framewire.bus.interface import Controls, ControlState
+from framewire.bus.interface import Controls, ControlState, ModelWish
 from framewire.errors import Unavailable
 from framewire.v1.step_pb2 import Lane
 
@@ -31,6 +31,11 @@ class ControlWatch:
     def draining(self) -> bool:
         """Whether this worker shall take nothing new."""
         return self._worker in self._state.draining
+
+    @property
+    def wishes(self) -> frozenset[ModelWish]:
+        """The last wish about each model."""
+        return self._state.models
 
     def open(self, lanes: Sequence[Lane.ValueType]) -> list[Lane.ValueType]:
         """Those of `lanes` jobs may be taken from."""
@@ -55,6 +60,7 @@ class ControlWatch:
         before, self._state = self._state, state
         if self._words(before) != self._words(state):
             log.info("%s", self._words(state))
+        if self._words(before) != self._words(state) or before.models != state.models:
             self._changed()
 
     def _words(self, state: ControlState) -> str:

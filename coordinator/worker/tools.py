@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from coordinator.child import RunnerPool
+from coordinator.inference.keeper import ModelKeeper
 from coordinator.settings import WorkerSettings
 from coordinator.worker.scratch import Scratch
 from coordinator.worker.transfer import Transfer
@@ -20,3 +21,4 @@ class Tools:
     transfer: Transfer
     runners: RunnerPool
     scratch: Scratch
+    models: ModelKeeper

@@ -12,11 +12,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator.child import RunnerPool
 from coordinator.disposition import Cancelled, Done, Interrupted
+from coordinator.inference.control import ModelControl
+from coordinator.inference.keeper import ModelKeeper
 from coordinator.settings import RunnerSettings, WorkerSettings
 from coordinator.worker.announcer import Announcer
 from coordinator.worker.controls import ControlWatch
 from coordinator.worker.hold import Hold
-from coordinator.worker.models import ModelServer, ModelWatch
+from coordinator.worker.models import ModelWatch
 from coordinator.worker.patience import once
 from coordinator.worker.run import JobRun
 from coordinator.worker.scratch import Scratch
@@ -46,15 +48,18 @@ class Worker:
         *,
         bus: Bus,
         store: ObjectStore,
-        models: ModelServer,
+        models: ModelControl,
     ) -> None:
         self._settings = settings
         self._bus = bus
         self._store = store
         self._runners = RunnerPool(runner_settings)
         self._announcer = Announcer(bus.workers, self._status, interval=settings.announce_interval)
-        self._models = ModelWatch(models, interval=settings.announce_interval, changed=self._announcer.poke)
-        self._controls = ControlWatch(bus.controls, worker=settings.name, changed=self._announcer.poke)
+        self._keeper = ModelKeeper(models, bus.models, bus.workers, worker=settings.name, budget=settings.model_memory)
+        self._models = ModelWatch(
+            models, self._keeper, interval=settings.announce_interval, changed=self._announcer.poke
+        )
+        self._controls = ControlWatch(bus.controls, worker=settings.name, changed=self._on_controls)
         self._free = asyncio.Semaphore(settings.slots)
         self._running: dict[str, tuple[JobRun, Hold]] = {}
         self._jobs: set[asyncio.Task[None]] = set()
@@ -78,10 +83,17 @@ class Worker:
             transfer=Transfer(self._store, patience=self._settings.patience, limit=self._settings.transfer_limit),
             runners=self._runners,
             scratch=self._scratch,
+            models=self._keeper,
         )
         await self._controls.start()
         await self._announcer.announce()
-        for part in (self._models.run(), self._controls.run(), self._announcer.run(), self._watch_cancellations()):
+        for part in (
+            self._models.run(),
+            self._models.tend(),
+            self._controls.run(),
+            self._announcer.run(),
+            self._watch_cancellations(),
+        ):
             self._background.append(self._spawn(part))
         self._pulling = self._spawn(self._pull(tools))
 
@@ -101,6 +113,7 @@ class Worker:
             log.error("not drained within %g s: %s left to the queue", self._settings.drain_limit, [*self._running])
         await self._end(*self._jobs, *self._background, *filter(None, [self._pulling]))
         await self._runners.stop()
+        await self._keeper.close()
         await self._announcer.withdraw()
         if self._scratch is not None:
             await asyncio.to_thread(self._scratch.close)
@@ -223,7 +236,12 @@ class Worker:
             overflow_after=self._settings.overflow_after,
             draining=self._controls.draining or self._stopping.is_set(),
             priorities=self._settings.priorities,
+            model_memory=self._keeper.memory(),
         )
+
+    def _on_controls(self) -> None:
+        self._models.wish(self._controls.wishes)
+        self._announcer.poke()
 
     def _spawn(self, part: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(part)

@@ -17,6 +17,7 @@ from rich.text import Text
 from framewire.cli.options import data_option, json_option
 from framewire.cli.running import Stopped, run_async
 from framewire.cli.screen import Screen
+from framewire.environment import parse_size
 from framewire.errors import LocalError
 from framewire.stack.child import Child
 from framewire.stack.folder import StackState
@@ -24,6 +25,21 @@ from framewire.stack.local import LocalStack
 from framewire.stack.settings import StackSettings, default_data_folder
 from framewire.stack.spec import Phase
 
+
+class _Size(click.ParamType[int]):
+    """Bytes, with a unit or without."""
+
+    name = "size"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Bytes out of `4G`."""
+        try:
+            return parse_size(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+SIZE = _Size()
 _PORT = click.IntRange(1, 65535)
 _STYLES = {"ready": "green", "restarting": "red", "starting": "yellow"}
 
@@ -36,6 +52,9 @@ _STYLES = {"ready": "green", "restarting": "red", "starting": "yellow"}
 @click.option("--s3-port", type=_PORT, help="Object store.  [default: any]")
 @click.option("--triton-port", type=_PORT, help="Triton's gRPC.  [default: any]")
 @click.option("--slots", type=click.IntRange(1, 64), default=3, show_default=True, help="Jobs run at once.")
+@click.option(
+    "--model-memory", type=SIZE, help="Most that models may hold together: 4G.  [default: what GPU or memory allow]"
+)
 @json_option
 def command(
     data: Path | None,
@@ -45,6 +64,7 @@ def command(
     s3_port: int | None,
     triton_port: int | None,
     slots: int,
+    model_memory: int | None,
     as_json: bool,
 ) -> None:
     """Run NATS, an object store, Triton, the gateway and one worker on 127.0.0.1 until Ctrl-C.
@@ -65,6 +85,7 @@ def command(
         s3_port=s3_port,
         triton_port=triton_port,
         slots=slots,
+        model_memory=model_memory,
         environment=os.environ,
     )
     with contextlib.suppress(Stopped):  # the way it is meant to end

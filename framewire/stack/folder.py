@@ -66,6 +66,7 @@ class DataFolder:
         self.objects = self.root / "objects"
         self.scratch = self.root / "scratch"
         self.triton = self.root / "triton"
+        self.models = self.root / "models"
         self.cache = self.root / "cache"
         self.database = self.root / "framewire.db"
         self.state_file = self.root / "stack.json"
@@ -86,7 +87,7 @@ class DataFolder:
         """Make the folders. Raises LocalError (FILE_UNWRITABLE)."""
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            for folder in (self.logs, self.nats, self.objects, self.scratch, self.triton, self.cache):
+            for folder in (self.logs, self.nats, self.objects, self.scratch, self.triton, self.models, self.cache):
                 folder.mkdir(exist_ok=True, mode=0o700)
         except OSError as error:
             raise LocalError(

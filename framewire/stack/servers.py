@@ -112,6 +112,9 @@ def _triton(settings: StackSettings, folder: DataFolder, keys: StackKeys, ports:
     argv, env = triton.command(
         server,
         models=settings.models,
+        more_models=[folder.models],
+        load=(),  # a worker does, when a job needs a model
+        name=folder.shm_prefix.rstrip("_"),
         backends=triton.prepare_backends(server, folder.triton / "backends"),
         port=ports.triton,
         key=keys.triton_key,
@@ -174,6 +177,7 @@ def _coordinator(settings: StackSettings, folder: DataFolder, keys: StackKeys, p
             "FRAMEWIRE_TRITON_SHARED_MEMORY": "yes",
             "FRAMEWIRE_LANES": settings.lanes,
             "FRAMEWIRE_SLOTS": str(settings.slots),
+            **({} if settings.model_memory is None else {"FRAMEWIRE_MODEL_MEMORY": str(settings.model_memory)}),
             "FRAMEWIRE_SCRATCH": str(folder.scratch),
             "FRAMEWIRE_WORKER": "local",
         },

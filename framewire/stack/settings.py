@@ -39,7 +39,9 @@ class StackSettings:
     s3_port: int | None = None
     triton_port: int | None = None
     models: Path = field(default_factory=bundled_models)
-    """Triton model repository."""
+    """Triton model repository; a second one, for models of one's own, is the folder `models` of the data folder."""
+    model_memory: int | None = None
+    """Bytes that models may hold together; 0: as many as they like; neutral value: None, what the machine allows."""
     lanes: str = "gpu,cpu"
     """Lanes the one worker serves."""
     slots: int = 3

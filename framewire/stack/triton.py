@@ -91,6 +91,7 @@ def command(
     key: str,
     shm_prefix: str,
     load: Sequence[str] = ("*",),
+    name: str = "triton",
     path: str = os.defpath,
 ) -> tuple[list[str], dict[str, str]]:
     """What to execute, and the environment variables it needs besides the inherited ones.
@@ -99,6 +100,7 @@ def command(
     names, `*` for all; none when it is empty. The others of the repositories, `models` and `more_models`, those
     included that are put there while it runs, are loaded and unloaded by those who hold `key`. A model that does
     not load is in the log, and is not served. When a backend process dies, so does the server, to be started anew.
+    `name` tells it from other servers, whatever address it is reached at; "triton" is Triton's own word for none.
     Files it makes in /dev/shm start with `shm_prefix`. `path` is the PATH it would inherit.
     """
     argv = [
@@ -107,7 +109,8 @@ def command(
         f"--backend-directory={backends}",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         "--model-control-mode=explicit",
-        *(f"--load-model={name}" for name in load),
+        *(f"--load-model={model}" for model in load),
+        f"--id={name}",
         "--strict-readiness=false",  # ready once every model was tried, also when one does not load
         "--exit-on-error=false",  # a broken model must not take the others with it
         f"--grpc-address={HOST}",

@@ -216,6 +216,7 @@ class KnownModel(message.Message):
     REFUSED_TIME_FIELD_NUMBER: builtins.int
     PINNED_FIELD_NUMBER: builtins.int
     WISH_FIELD_NUMBER: builtins.int
+    UNWANTED_FIELD_NUMBER: builtins.int
     name: builtins.str
     memory_bytes: builtins.int
     """What it was measured to hold."""
@@ -229,6 +230,8 @@ class KnownModel(message.Message):
     """Not to be unloaded until an operator says so."""
     wish: builtins.str
     """The last request of an operator that was done."""
+    unwanted: builtins.bool
+    """To be unloaded as soon as nobody uses it."""
     @builtins.property
     def info(self) -> step_pb2.ModelInfo:
         """Not set before it was loaded for the first time."""
@@ -247,10 +250,11 @@ class KnownModel(message.Message):
         refused_time: timestamp_pb2.Timestamp | None = ...,
         pinned: builtins.bool = ...,
         wish: builtins.str = ...,
+        unwanted: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["info", b"info", "refused_time", b"refused_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["changing", b"changing", "info", b"info", "memory_bytes", b"memory_bytes", "name", b"name", "pinned", b"pinned", "refused", b"refused", "refused_time", b"refused_time", "used", b"used", "wish", b"wish"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["changing", b"changing", "info", b"info", "memory_bytes", b"memory_bytes", "name", b"name", "pinned", b"pinned", "refused", b"refused", "refused_time", b"refused_time", "unwanted", b"unwanted", "used", b"used", "wish", b"wish"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -263,10 +267,13 @@ class ModelLease(message.Message):
     HOLDER_FIELD_NUMBER: builtins.int
     PURPOSE_FIELD_NUMBER: builtins.int
     MODELS_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
     holder: builtins.str
     """Name of the worker, and a sign of which of its lives, separated by a slash."""
     purpose: builtins.str
     """Unique among the holder's: the job's id and the attempt."""
+    since: builtins.int
+    """`ModelBook.uses` when it began."""
     @builtins.property
     def models(self) -> containers.RepeatedScalarFieldContainer[builtins.str]: ...
     def __init__(
@@ -275,10 +282,11 @@ class ModelLease(message.Message):
         holder: builtins.str = ...,
         purpose: builtins.str = ...,
         models: abc.Iterable[builtins.str] | None = ...,
+        since: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["holder", b"holder", "models", b"models", "purpose", b"purpose"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["holder", b"holder", "models", b"models", "purpose", b"purpose", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

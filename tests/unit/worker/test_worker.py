@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from worker_rig import BICUBIC, SUCCEED, WITHIN, Rig, runs, story
+from worker_rig import SUCCEED, WITHIN, Rig, runs, story
 
 from coordinator.worker import Worker
 from framewire.errors import ErrorCode
@@ -365,15 +365,15 @@ async def test_a_held_job_is_not_handed_out_again_however_long_it_takes(
 
 
 async def test_gpu_jobs_are_left_alone_while_the_model_server_is_away(rig: Rig) -> None:
-    rig.models.served = None
+    rig.models.reachable = False
     async with rig.worker():
         gpu = await rig.submit(SUCCEED, lane=LANE_GPU)
         cpu = await rig.submit(SUCCEED, lane=LANE_CPU)
-        await rig.until_end(cpu)
+        assert story(await rig.until_end(cpu))[-1] == "SUCCEEDED 1"
         (status,) = await rig.bus.workers.live()
         assert list(status.models) == []
         assert story([await rig.bus.events.last(gpu.job_id)]) == ["QUEUED 0"]
-        rig.models.served = [BICUBIC]
+        rig.models.reachable = True
         assert story(await rig.until_end(gpu))[-1] == "SUCCEEDED 1"
     assert rig.models.sweeps == 1
 

@@ -1,0 +1,1 @@
+"""Which models a model server holds: the rules, without any server."""
