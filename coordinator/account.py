@@ -7,8 +7,9 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -30,6 +31,8 @@ class Account:
         self._lock = threading.Lock()
         self._seconds: dict[str, float] = defaultdict(float)
         self._times: dict[str, int] = defaultdict(int)
+        self._under_way: dict[str, int] = defaultdict(int)
+        self._since: dict[str, float] = {}
 
     def add(self, part: str, seconds: float, times: int = 1) -> None:
         """So many seconds more."""
@@ -58,6 +61,21 @@ class Account:
             finally:
                 self.add(part, time.perf_counter() - began)
             yield item
+
+    def while_any(self, part: str, future: Future[Any]) -> None:
+        """The time until it ends counts for this part; once, however many are under way together."""
+        with self._lock:
+            if self._under_way[part] == 0:
+                self._since[part] = time.perf_counter()
+            self._under_way[part] += 1
+        future.add_done_callback(lambda _: self._one_ended(part))
+
+    def _one_ended(self, part: str) -> None:
+        with self._lock:
+            self._under_way[part] -= 1
+            self._times[part] += 1
+            if self._under_way[part] == 0:
+                self._seconds[part] += time.perf_counter() - self._since[part]
 
     def parts(self) -> list[PartTime]:
         """All of them, in the order in which they first occurred."""

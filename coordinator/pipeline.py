@@ -221,9 +221,9 @@ class Pipeline:
         batches: Channel[Batch] = self._flow.channel("decoded", depth=BLOCKS)
         feed = self._feed(reader, pools[0], batches, previews)
         self._flow.stage("decode", partial(feed.run, items), closes=batches)
-        for number, step in enumerate(self._steps):
+        for number in range(len(self._steps)):
             done: Channel[Batch] = self._flow.channel(f"step {number + 1}", depth=BLOCKS)
-            work = partial(self._step, step, self._plan.padded[number], pools[number + 1], batches, done)
+            work = partial(self._step, number, pools[number + 1], batches, done)
             self._flow.stage(f"step {number + 1}", work, closes=done)
             batches = done
         drawn: Channel[Drawn] = self._flow.channel("drawn", depth=_DRAWN)
@@ -254,9 +254,8 @@ class Pipeline:
             wants_sample=previews.wanted if previews else lambda: False,
         )
 
-    def _step(
-        self, step: FrameStep, size: FrameSize, free: Channel[Block], source: Channel[Batch], target: Channel[Batch]
-    ) -> None:
+    def _step(self, number: int, free: Channel[Block], source: Channel[Batch], target: Channel[Batch]) -> None:
+        step, size = self._steps[number], self._plan.padded[number]
         for batch in source:
             self._complete(batch)
             if batch.frames is not None:
@@ -268,6 +267,7 @@ class Pipeline:
                     size=size,
                     keep_state=batch.end is not None,
                 )
+                self._account.while_any(f"model {number + 1}", batch.request)
                 self._requests.add(batch.request)
                 batch.request.add_done_callback(self._requests.discard)
                 batch.read, batch.frames = batch.frames, outputs

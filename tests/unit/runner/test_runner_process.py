@@ -8,14 +8,14 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from clips import Clip, make_clip, truncate
 
 from framewire.v1.step_pb2 import Enhance, Step
-from framewire.work.v1.work_pb2 import RunnerOrder, RunnerReport
+from framewire.work.v1.work_pb2 import RunnerOrder, RunnerReport, StoredSegment
 
 PROGRAM = Path(__file__).parent / "runner_with_fake.py"
 
@@ -47,13 +47,15 @@ class Runner:
         assert self.process.stderr
         self.stdin, self.stdout, self.stderr = self.process.stdin, self.process.stdout, self.process.stderr
 
-    def order(self, source: Path, target: Path) -> None:
+    def order(self, source: Path, target: Path, resume: Sequence[StoredSegment] = ()) -> None:
         order = RunnerOrder(
             job_id="job_1",
             attempt=1,
             steps=[Step(enhance=Enhance(scale=2))],
             input_path=str(source),
             output_path=str(target),
+            segments_path=str(target.parent / "segments"),
+            resume=resume,
         )
         payload = order.SerializeToString()
         self.stdin.write(len(payload).to_bytes(4, "big") + payload)
@@ -101,6 +103,35 @@ def test_an_order_is_executed_reported_and_proved(tmp_path: Path) -> None:
     assert done.fidelity.av_drift_ms < 0.1
     assert (done.media.video.width, done.media.video.height) == (128, 96)
     assert target.exists()
+
+
+def test_segments_previews_and_a_thumbnail_are_reported(tmp_path: Path) -> None:
+    source, target = make_clip(tmp_path / "in.mp4", Clip(frames=60)), tmp_path / "out.mp4"
+    with running() as runner:
+        runner.order(source, target)
+        reports = list(runner.reports())
+    segments = [report.segment for report in reports if report.WhichOneof("kind") == "segment"]
+    assert [stored.segment.frames for stored in segments] == [13, 25, 22]
+    assert all(Path(stored.path).stat().st_size == stored.segment.size_bytes for stored in segments)
+    previews = [report.preview for report in reports if report.WhichOneof("kind") == "preview"]
+    assert previews[0].before[:2] == previews[0].after[:2] == b"\xff\xd8"
+    assert Path(reports[-1].done.thumbnail_path).read_bytes()[:2] == b"\xff\xd8"
+
+
+def test_a_runner_goes_on_behind_the_segments_it_is_given(tmp_path: Path) -> None:
+    source, target = make_clip(tmp_path / "in.mp4", Clip(frames=60)), tmp_path / "out.mp4"
+    with running() as runner:
+        runner.order(source, target)
+        reports = list(runner.reports())
+    undisturbed = target.read_bytes()
+    kept = [report.segment for report in reports if report.WhichOneof("kind") == "segment"][:2]
+    with running() as runner:
+        runner.order(source, target, resume=kept)
+        reports = list(runner.reports())
+    assert [report.segment.segment.index for report in reports if report.WhichOneof("kind") == "segment"] == [2]
+    progress = [report.progress for report in reports if report.WhichOneof("kind") == "progress"]
+    assert progress[0].frames_done == 38
+    assert target.read_bytes() == undisturbed
 
 
 def test_stray_prints_do_not_reach_the_reports(tmp_path: Path) -> None:
