@@ -39,6 +39,8 @@ def unary_handlers(
         "framewire.v1.OperationsService/ListLanes": operations.list_lanes,
         "framewire.v1.OperationsService/PauseLane": operations.pause_lane,
         "framewire.v1.OperationsService/ResumeLane": operations.resume_lane,
+        "framewire.v1.OperationsService/LoadModel": operations.load_model,
+        "framewire.v1.OperationsService/UnloadModel": operations.unload_model,
         "framewire.v1.OperationsService/ListDeadLetters": operations.list_dead_letters,
         "framewire.v1.OperationsService/GetDeadLetter": operations.get_dead_letter,
         "framewire.v1.OperationsService/RedriveDeadLetter": operations.redrive_dead_letter,
