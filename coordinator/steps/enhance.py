@@ -5,7 +5,7 @@ from __future__ import annotations
 from coordinator.inference.interface import InferenceServer
 from coordinator.steps.model import ModelStep
 from framewire.errors import StepError
-from framewire.steps.contract import DEFAULT_ENHANCE_MODEL
+from framewire.steps.contract import default_model
 from framewire.v1.step_pb2 import Enhance
 
 
@@ -14,7 +14,7 @@ def prepare(parameters: Enhance, server: InferenceServer) -> ModelStep:
 
     Raises StepError: MODEL_UNKNOWN, or STEP_INVALID when the model scales by something else than was asked for.
     """
-    contract = server.contract(parameters.model or DEFAULT_ENHANCE_MODEL)
+    contract = server.contract(parameters.model or default_model("enhance", parameters.scale))
     if parameters.HasField("scale") and parameters.scale != contract.scale:
         raise StepError(
             f"model {contract.name} makes frames {contract.scale} times larger, not {parameters.scale}; "

@@ -17,7 +17,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 
 from framewire._buf.validate import validate_pb2
 from framewire.errors import ErrorCode, NotFound, StepError, Violation
-from framewire.steps.contract import DEFAULT_DENOISE_MODEL, DEFAULT_ENHANCE_MODEL
+from framewire.steps.contract import default_model
 from framewire.steps.output import ending_of
 from framewire.v1 import step_pb2
 from framewire.v1.job_pb2 import OutputSettings
@@ -47,14 +47,14 @@ DECLARATIONS: Mapping[str, StepDeclaration] = {
         lane=LANE_GPU,
         suffix="enhanced",
         limits=StepLimits(max_size_bytes=500 << 20, max_dimension=4096),
-        defaults={"model": DEFAULT_ENHANCE_MODEL},
+        defaults={"model": default_model("enhance")},
         uses_models=True,
     ),
     "denoise": StepDeclaration(
         lane=LANE_GPU,
         suffix="denoised",
         limits=StepLimits(max_size_bytes=500 << 20, max_dimension=4096),
-        defaults={"model": DEFAULT_DENOISE_MODEL},
+        defaults={"model": default_model("denoise")},
         uses_models=True,
     ),
 }
@@ -119,7 +119,8 @@ def check_models(steps: Sequence[Step], models: Sequence[ModelInfo]) -> None:
 
 def _model_of(step: Step) -> str:
     name = step_name(step)
-    return str(getattr(step, name).model) or DECLARATIONS[name].defaults["model"]
+    parameters = getattr(step, name)
+    return str(parameters.model) or default_model(name, getattr(parameters, "scale", 0))
 
 
 def _check_model(path: str, name: str, step: Step, served: Mapping[str, ModelInfo]) -> None:

@@ -41,8 +41,21 @@ from typing import Final
 
 from framewire.v1.step_pb2 import ModelInfo
 
-DEFAULT_ENHANCE_MODEL = "upscale_bicubic_x2"
-DEFAULT_DENOISE_MODEL = "denoise"
+DEFAULT_MODELS: Final[Mapping[str, Mapping[int, str]]] = {
+    "enhance": {0: "upscale_bicubic_x2", 2: "upscale_bicubic_x2"},
+    "denoise": {0: "denoise"},
+}
+"""By step, and by the scale that was asked for: the model that is used when none is named. 0: no scale was asked for."""
+
+
+def default_model(step: str, scale: int = 0) -> str:
+    """The model this step takes when none is named; for a scale that no model of the table has, that of scale 0."""
+    by_scale = DEFAULT_MODELS[step]
+    return by_scale.get(scale) or by_scale[0]
+
+
+DEFAULT_ENHANCE_MODEL: Final = default_model("enhance")
+DEFAULT_DENOISE_MODEL: Final = default_model("denoise")
 
 ITEM_BYTES: Final[Mapping[str, int]] = {"FP32": 4, "FP16": 2, "BF16": 2, "UINT8": 1, "INT8": 1, "INT32": 4, "INT64": 8}
 """Data types a state may have, and bytes of one value."""
@@ -179,5 +192,11 @@ class ModelContract:
     def to_proto(self) -> ModelInfo:
         """The part of it that the catalogue shows."""
         return ModelInfo(
-            name=self.name, version=self.version, scale=self.scale, description=self.description, license=self.license
+            name=self.name,
+            version=self.version,
+            scale=self.scale,
+            description=self.description,
+            license=self.license,
+            memory_bytes=self.memory_bytes,
+            recurrent=self.remembers,
         )

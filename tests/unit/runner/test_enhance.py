@@ -7,15 +7,33 @@ from jobs import server_with
 
 from coordinator.steps.registry import STEPS, prepare_steps
 from framewire.errors import ErrorCode, StepError
-from framewire.steps.contract import DEFAULT_ENHANCE_MODEL
-from framewire.testing.inference import FakeInferenceServer
-from framewire.v1.step_pb2 import Enhance, Step
+from framewire.steps.catalogue import models_of
+from framewire.steps.contract import DEFAULT_DENOISE_MODEL, DEFAULT_ENHANCE_MODEL, DEFAULT_MODELS
+from framewire.testing.inference import FakeInferenceServer, fake_contract
+from framewire.v1.step_pb2 import Denoise, Enhance, Step
 
 
 def test_the_default_model_is_used_when_none_is_named() -> None:
     (step,) = prepare_steps([Step(enhance=Enhance(scale=2))], FakeInferenceServer())
     assert (step.scale, step.size_multiple, step.max_batch) == (2, 1, 8)
     assert DEFAULT_ENHANCE_MODEL == "upscale_bicubic_x2"
+
+
+def test_denoise_takes_a_model_that_does_not_scale_and_no_other() -> None:
+    server = FakeInferenceServer([fake_contract(DEFAULT_DENOISE_MODEL, scale=1), fake_contract("x2")])
+    (step,) = prepare_steps([Step(denoise=Denoise())], server)
+    assert (step.scale, step.max_batch) == (1, 8)
+    with pytest.raises(StepError, match="use it with `enhance`") as failure:
+        prepare_steps([Step(denoise=Denoise(model="x2"))], server)
+    assert failure.value.code == ErrorCode.STEP_INVALID
+
+
+def test_the_model_follows_the_scale_where_the_table_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DEFAULT_MODELS, "enhance", {0: "x2", 4: "x4"})  # type: ignore[misc]  # a dict behind a Mapping
+    server = FakeInferenceServer([fake_contract("x2"), fake_contract("x4", scale=4)])
+    steps = [Step(enhance=Enhance()), Step(enhance=Enhance(scale=2)), Step(enhance=Enhance(scale=4))]
+    assert [step.scale for step in prepare_steps(steps, server)] == [2, 2, 4]
+    assert models_of(steps) == {"x2", "x4"}
 
 
 def test_a_scale_the_model_does_not_have_is_refused_with_the_one_it_has() -> None:
