@@ -1,6 +1,7 @@
 """`python -m chaos.kills --points N --seed N`: kill -9 at seeded moments of a real job, and compare what comes out.
 
-A worker process or its runner is killed while it works on a clip of ten seconds; another finishes the job. Every frame
+A worker process or its runner is killed while it works on a clip of ten seconds, or the worker is told to stop; another
+finishes the job. Every frame
 of the result, its time stamp and every sound packet must be those of an undisturbed run, and little may be done twice.
 """
 
@@ -85,7 +86,7 @@ class Point:
 
     number: int
     target: str
-    """`worker` or `runner`."""
+    """`worker`, `runner`, or `stop` for a worker that is told to stop."""
     share: float
     """When: the share of the frames that the job's log shows as done, and then a moment longer."""
     delay: float
@@ -98,7 +99,10 @@ class Point:
     """Frames the next attempt did not have to do again."""
     redone: int = 0
     """Whole segments that were finished and had to be done again."""
+    starts: int = 0
+    """How often a worker began with the job."""
     attempts: int = 0
+    """How many of its attempts that used up."""
     took: float = 0.0
     first_watchable: float | None = None
     """Seconds from the start of the attempt, before its first frame, to the first segment in the log."""
@@ -173,42 +177,41 @@ class Range:
         running = await self.rig.until(order, lambda event: event.status.state == JOB_STATE_RUNNING)
         await self.rig.until(order, lambda event: event.progress.frames_done >= point.share * CLIP.frames)
         await asyncio.sleep(point.delay)  # the moment of the kill is what the seed decides
-        struck = await self.strike(point.target, running.status.worker)
+        await self.strike(point.target, running.status.worker)
         begun = time.monotonic()
-        if point.target == "worker":
+        if point.target != "runner":
             await self.start(running.status.worker)
         events = await self.until_end(order)
         point.took = time.monotonic() - begun
-        self._judge(point, events, struck)
+        _judge(point, events)
         point.same = await self.result(order, events[-1]) == expected
         return point
 
-    async def strike(self, target: str, worker: str) -> float:
-        """Kill; returns the time at which it happened, by the clock events are stamped with."""
+    async def strike(self, target: str, worker: str) -> None:
+        """Kill, or stop."""
         process = self.workers[worker]
         victim = process.pid
         if target == "runner":
             children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             victim = min(map(int, children), key=_started)  # the spare is younger
         with contextlib.suppress(ProcessLookupError):
-            os.kill(victim, signal.SIGKILL)
-        now = time.time()
-        if target == "worker":
-            await process.wait()
-        return now
+            os.kill(victim, signal.SIGTERM if target == "stop" else signal.SIGKILL)
+        if target != "runner":
+            await asyncio.wait_for(process.wait(), ENDS_WITHIN)
 
-    def _judge(self, point: Point, events: Sequence[Event], struck: float) -> None:
-        before = [event for event in events if event.attempt == 1 and event.WhichOneof("kind") != "status"]
-        before = [event for event in before if event.time.ToMicroseconds() / 1e6 <= struck + 0.5]
-        committed, whole = fold(before), fold(events)
-        point.attempts = events[-1].attempt
-        point.committed = len(committed)
-        point.done = max((event.progress.frames_done for event in before), default=0)
-        point.kept = sum(each.segment.frames for each in committed)
-        if point.attempts > 1:
-            lost = [each.segment for each in whole[len(committed) :]]
-            point.redone = sum(segment.first_frame + segment.frames <= point.done for segment in lost)
-        point.first_watchable = first_watchable(events)
+
+def _judge(point: Point, events: Sequence[Event]) -> None:
+    """What the log says of the part before somebody began again."""
+    starts = [place for place, event in enumerate(events) if event.status.state == JOB_STATE_RUNNING]
+    before = events[: starts[1]] if len(starts) > 1 else events
+    committed, whole = fold(before), fold(events)
+    point.starts, point.attempts = len(starts), events[-1].attempt
+    point.committed = len(committed)
+    point.done = max((event.progress.frames_done for event in before), default=0)
+    point.kept = sum(each.segment.frames for each in committed)
+    again = [each.segment for each in whole[len(committed) :]]
+    point.redone = sum(segment.first_frame + segment.frames <= point.done for segment in again)
+    point.first_watchable = first_watchable(events)
 
 
 def _started(pid: int) -> int:
@@ -276,27 +279,32 @@ async def shoot(place: Range, points: int, seed: int, *, say: bool = False) -> l
         print(f"undisturbed: {seconds:.1f} s, {len(fold(events))} segments", file=sys.stderr)
     shot = []
     for number in range(points):
-        point = Point(number, rng.choice(["worker", "runner"]), rng.uniform(0.0, 0.95), rng.uniform(0.0, 0.4))
+        point = Point(number, rng.choice(["worker", "runner", "stop"]), rng.uniform(0.0, 0.95), rng.uniform(0.0, 0.4))
         shot.append(await place.kill(point, expected))
         if say:
             print(_line(point), file=sys.stderr, flush=True)
     return shot
 
 
+_HEAD = "point  killed   when  segments   done  kept  redone  starts  attempts   to end   watchable  frames and sound"
+
+
 def _line(point: Point) -> str:
     watchable = "-" if point.first_watchable is None else f"{point.first_watchable:.2f} s"
     return (
         f"{point.number:>5}  {point.target:<7}{point.share:>6.0%}{point.committed:>10}{point.done:>7}{point.kept:>6}"
-        f"{point.redone:>8}{point.attempts:>10}{point.took:>7.1f} s  {watchable:>10}  "
+        f"{point.redone:>8}{point.starts:>8}{point.attempts:>10}{point.took:>7.1f} s  {watchable:>10}  "
         f"{'identical' if point.same else 'DIFFERENT'}"
     )
 
 
 def table(points: Sequence[Point], *, seed: int) -> str:
     """A line a kill, and what all of them came to."""
-    lines = ["point  killed   when  segments   done  kept  redone  attempts   to end  watchable  frames and sound"]
+    lines = [
+        "point  killed   when  segments   done  kept  redone  starts  attempts   to end  watchable  frames and sound"
+    ]
     lines += map(_line, points)
-    hit = [point for point in points if point.attempts > 1]
+    hit = [point for point in points if point.starts > 1]
     watchable = [point.first_watchable for point in points if point.first_watchable is not None]
     lines.append(
         f"{len(points)} kills of seed {seed}, {len(hit)} while the job ran: "
