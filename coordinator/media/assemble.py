@@ -21,6 +21,7 @@ from coordinator.media.decode import Source
 from coordinator.media.encode import scaled_matrix, unit_shift
 from coordinator.media.errors import writing
 from coordinator.media.limits import MediaLimits
+from coordinator.media.mux import mux
 from coordinator.media.open import main_video, open_input
 from coordinator.media.passengers import LeftOut, Passengers, choose_passengers
 from coordinator.media.probe import VideoFacts
@@ -91,13 +92,13 @@ def _assemble(
         pictures = result.pictures(_stamped(units, facts), facts)
         for packet in _by_time(pictures, result.others(_packets(parts.film, result.tracks.inputs))):
             check()
-            result.output.mux_one(packet)
+            result.add(packet)
     finally:
         result.output.close()
     return Assembled(
         container=aboard.container,
         left_out=(*aboard.left_out, *result.tracks.left_out),
-        remarks=aboard.remarks,
+        remarks=(*aboard.remarks, *result.remarks()),
         frames=result.frames,
     )
 
@@ -126,10 +127,19 @@ class _Result:
 
     def __init__(self, path: Path, first: Path, facts: VideoFacts, parts: _Parts) -> None:
         self.frames = 0
+        self._senseless = 0
         self.output = _open(path, parts.passengers.container, facts, parts.source)
         self._video = self._add_video(first, facts)
         self._video.metadata.update(kept_tags(parts.source.video_metadata))
         self.tracks = Tracks(self.output, parts.film, parts.passengers, parts.covers)
+
+    def add(self, packet: Packet[Stream]) -> None:
+        """Write a packet of this file's."""
+        self._senseless += not mux(self.output, packet)
+
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know about it."""
+        return (f"{self._senseless} packets that make no sense were left out",) if self._senseless else ()
 
     def pictures(self, packets: Iterable[Packet[VideoStream]], facts: VideoFacts) -> Iterator[Packet[Stream]]:
         """The packets as this file's."""

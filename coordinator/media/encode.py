@@ -22,8 +22,10 @@ from av.video.stream import VideoStream
 from coordinator.media.codecs import EncoderSettings, add_encoder
 from coordinator.media.decode import CopiedPacket
 from coordinator.media.errors import writing
+from coordinator.media.mux import mux
 from coordinator.media.probe import VideoFacts
 from coordinator.media.timeline import Stamp
+from framewire.errors import MediaError
 
 _FRAGMENTED = "+empty_moov+delay_moov+default_base_moof+frag_discont+skip_trailer"
 # `delay_moov` writes an edit list that takes the encoder's delay back, `frag_discont` makes the first fragment say
@@ -87,7 +89,7 @@ class UnitEncoder:
         with writing():
             packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
             packet.stream = stream
-            self._output.mux_one(packet)
+            mux(self._output, packet)
 
     def close(self) -> None:
         """Flush the encoder and complete the file. May be called from another thread than `encode`, after its last."""
@@ -114,7 +116,7 @@ class UnitEncoder:
     def _mux(self, packets: list[Packet[VideoStream]]) -> None:
         for packet in packets:
             self._order.append(packet.pts or 0)
-            self._output.mux_one(packet)
+            mux(self._output, packet)  # type: ignore[arg-type]  # a video track's packet is a packet
 
 
 def unit_shift(facts: VideoFacts) -> int:
@@ -123,13 +125,19 @@ def unit_shift(facts: VideoFacts) -> int:
 
 
 def header_bytes(path: Path) -> int:
-    """Bytes of a unit before its first fragment: what says how to decode the rest."""
+    """Bytes of a unit before its first fragment: what says how to decode the rest.
+
+    Raises MediaError when there is no fragment: pictures of our own can always be written, so a copied track's header
+    is one that no muxer can write.
+    """
     at = 0
     with path.open("rb") as file:
         while len(head := file.read(16)) >= 8 and head[4:8] != b"moof":
             size = int.from_bytes(head[:4], "big")
-            at += size if size != 1 else int.from_bytes(head[8:16], "big")
+            at += max(8, size if size != 1 else int.from_bytes(head[8:16], "big"))
             file.seek(at)
+        if head[4:8] != b"moof":
+            raise MediaError("a sound track of the file has a header that makes no sense; export the file again")
     return at
 
 
