@@ -45,7 +45,7 @@ DEFAULT_MODELS: Final[Mapping[str, Mapping[int, str]]] = {
     "enhance": {0: "upscale_bicubic_x2", 2: "upscale_bicubic_x2"},
     "denoise": {0: "denoise"},
 }
-"""By step, and by the scale that was asked for: the model that is used when none is named. 0: no scale was asked for."""
+"""By step, and by the scale that was asked for: the model that is used when none is named. 0: none was asked for."""
 
 
 def default_model(step: str, scale: int = 0) -> str:
