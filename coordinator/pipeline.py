@@ -13,7 +13,6 @@ The encoder writes closed units (`coordinator/units.py`); when the last is close
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
@@ -21,27 +20,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from av.video.frame import VideoFrame
-
 from coordinator.account import Account, PartTime
-from coordinator.batch import Batch, Drawn, Lease, Shot
+from coordinator.batch import Batch, Drawn, Lease
 from coordinator.bounds import OutputBounds
 from coordinator.closing import Closer, Finished
+from coordinator.drawing import Drawing
+from coordinator.encoding import UnitStages
 from coordinator.feed import Feed
 from coordinator.flow import Channel, Flow, StageUsage
 from coordinator.inference.interface import Block, InferenceServer
 from coordinator.media.assemble import Assembled, Units, assemble
 from coordinator.media.behind import Items, open_behind
-from coordinator.media.checks import FrameChecks, look
+from coordinator.media.checks import FrameChecks
 from coordinator.media.codecs import EncoderSettings, choose_encoding
 from coordinator.media.colour import Converter
 from coordinator.media.decode import Reader
-from coordinator.media.encode import UnitEncoder
-from coordinator.media.errors import writing
 from coordinator.media.limits import MediaLimits
 from coordinator.media.passengers import LeftOut, Passengers, look_at_passengers
 from coordinator.media.probe import Inspection
-from coordinator.media.timeline import Stamp
 from coordinator.plan import BLOCKS, make_plan
 from coordinator.previews import Pair, Previews
 from coordinator.resume import EarlierWork
@@ -144,8 +140,6 @@ class Pipeline:
         self._requests: set[Future[bytes]] = set()
         self._encoding = choose_encoding(order.settings, self._facts)
         self._take_up(order.earlier)
-        self._open_encoders: set[UnitEncoder] = set()
-        self._scale = math.prod(step.scale for step in steps)
         self._plan = make_plan(FrameSize(height=self._facts.height, width=self._facts.width), steps)
 
     def run(self) -> Result:
@@ -163,8 +157,9 @@ class Pipeline:
             self._restore()
             pools = self._open_pools(stack)
             stack.callback(self._settle)
-            stack.callback(self._abort_encoders)
-            feed = self._build(reader, items, pools)
+            stages = self._unit_stages(reader)
+            stack.callback(stages.abort)
+            feed = self._build(reader, items, pools, stages)
             self._flow.run()
         with self._account.part("assemble"):
             written = self._assemble(passengers)
@@ -215,9 +210,8 @@ class Pipeline:
             pools.append(free)
         return pools
 
-    def _build(self, reader: Reader, items: Items, pools: Sequence[Channel[Block]]) -> Feed:
-        pairs: Channel[Pair] = self._flow.channel("previews", depth=1)
-        previews = self._previews(pairs)
+    def _build(self, reader: Reader, items: Items, pools: Sequence[Channel[Block]], stages: UnitStages) -> Feed:
+        previews = self._previews()
         batches: Channel[Batch] = self._flow.channel("decoded", depth=BLOCKS)
         feed = self._feed(reader, pools[0], batches, previews)
         self._flow.stage("decode", partial(feed.run, items), closes=batches)
@@ -227,16 +221,23 @@ class Pipeline:
             self._flow.stage(f"step {number + 1}", work, closes=done)
             batches = done
         drawn: Channel[Drawn] = self._flow.channel("drawn", depth=_DRAWN)
-        self._flow.stage("draw", partial(self._draw, batches, drawn, pairs, previews), closes=drawn)
+        self._flow.stage("draw", partial(self._drawing(previews).run, batches, drawn, self._complete), closes=drawn)
         finished: Channel[Finished] = self._flow.channel("finished", depth=1)
-        self._flow.stage("encode", partial(self._encode, reader, drawn, finished), closes=finished)
-        self._flow.stage("close", partial(self._close, finished))
+        self._flow.stage("encode", partial(stages.encode, drawn, finished), closes=finished)
+        self._flow.stage("close", partial(stages.close, finished, self._closer()))
         if previews is not None:
             self._flow.stage("preview", previews.run)
         return feed
 
-    def _previews(self, pairs: Channel[Pair]) -> Previews | None:
-        return Previews(self._facts, pairs, self._reports.preview) if self._reports.preview else None
+    def _previews(self) -> Previews | None:
+        if self._reports.preview is None:
+            return None
+        pairs: Channel[Pair] = self._flow.channel("previews", depth=1)
+        return Previews(self._facts, pairs, self._reports.preview)
+
+    def _drawing(self, previews: Previews | None) -> Drawing:
+        checks = FrameChecks(self._earlier.last.counters)
+        return Drawing(self._plan, self._encoding, Converter(self._facts.colour), checks, previews, self._account)
 
     def _feed(self, reader: Reader, free: Channel[Block], target: Channel[Batch], previews: Previews | None) -> Feed:
         last, size = self._earlier.last, self._plan.result
@@ -273,94 +274,30 @@ class Pipeline:
                 batch.read, batch.frames = batch.frames, outputs
             target.put(batch)
 
-    def _draw(
-        self, source: Channel[Batch], target: Channel[Drawn], pairs: Channel[Pair], previews: Previews | None
-    ) -> None:
-        """From the models' RGB to what the encoder takes."""
-        converter, checks = Converter(self._facts.colour), FrameChecks(self._earlier.last.counters)
-        for batch in source:
-            self._complete(batch)
-            shots = self._drawn(converter, checks, batch)
-            if batch.end is not None:
-                batch.end = batch.end.with_counters(checks.counters())
-                checks.begin_unit()
-            if batch.sample is not None and previews is not None and shots:
-                previews.offer(Pair(shots[0][1][0], batch.sample, shots[0][0]))
-            target.put(Drawn(batch.unit, shots, batch.packets, batch.end, batch.states))
-        pairs.close()
-
-    def _drawn(self, converter: Converter, checks: FrameChecks, batch: Batch) -> list[tuple[VideoFrame, list[Stamp]]]:
-        if batch.frames is None:
-            return []
-        size, result = self._plan.padded[-1], self._plan.result
-        frames = batch.frames.block.array((len(batch.shots), size.height, size.width, 3))
-        shots = []
-        with self._account.part("to YUV"), writing():
-            for frame, shot in zip(frames, batch.shots, strict=True):
-                checks.add(shot.points, look(frame[: result.height, : result.width]), times=len(shot.stamps))
-                picture = VideoFrame.from_numpy_buffer(frame[: result.height, : result.width], "rgb24")
-                shots.append((self._finished(converter, picture, shot), shot.stamps))
-        batch.frames.give_back()
-        return shots
-
-    def _finished(self, converter: Converter, picture: VideoFrame, shot: Shot) -> VideoFrame:
-        """The picture in the encoder's format, with what 8 bits could not hold of its input put back."""
-        yuv = converter.to_yuv(picture, depth=self._encoding.depth)
-        if shot.detail is not None and self._encoding.depth > 8:
-            shot.detail.add_to(yuv, self._scale)
-        return yuv
-
-    def _encode(self, reader: Reader, source: Channel[Drawn], target: Channel[Finished]) -> None:
-        unit: UnitEncoder | None = None
-        start, last = 0, self._earlier.last.last_pts if self._units else self._facts.first_pts
-        for batch in source:
-            if unit is None:
-                unit = self._open_unit(batch.unit, reader, near=last)
-            for packet in batch.packets:
-                unit.copy(packet)
-            if batch.shots and unit.frames == 0:
-                start = batch.shots[0][1][0].pts
-            self._write(unit, batch)
-            if batch.end is not None:
-                last = batch.end.last_pts
-                target.put(
-                    Finished(encoder=unit, index=batch.unit, start_pts=start, end=batch.end, states=batch.states)
-                )
-                unit = None
-
-    def _open_unit(self, index: int, reader: Reader, *, near: int) -> UnitEncoder:
-        unit = UnitEncoder(
-            self._order.segments / f"segment-{index:06d}.part",
+    def _unit_stages(self, reader: Reader) -> UnitStages:
+        return UnitStages(
+            self._order.segments,
             self._facts,
-            width=self._plan.result.width,
-            height=self._plan.result.height,
-            settings=self._order.settings,
-            tracks=reader.source.tracks,
-            near=near,
+            self._plan.result,
+            self._order.settings,
+            reader.source.tracks,
+            self._account,
+            near=self._earlier.last.last_pts if self._earlier.units else self._facts.first_pts,
+            on_frame=self._count_frame,
         )
-        self._open_encoders.add(unit)
-        return unit
 
-    def _write(self, unit: UnitEncoder, batch: Drawn) -> None:
-        with self._account.part("encode"):
-            for picture, stamps in batch.shots:
-                for stamp in stamps:
-                    unit.encode(picture, stamp)
-                    self._frames += 1
-                    self._reports.frames(self._frames)
+    def _count_frame(self) -> None:
+        self._frames += 1
+        self._reports.frames(self._frames)
 
-    def _close(self, source: Channel[Finished]) -> None:
-        closer = Closer(
+    def _closer(self) -> Closer:
+        return Closer(
             self._order.segments,
             self._facts,
             self._order.fingerprint,
             earlier=self._earlier.last,
             on_unit=self._keep,
         )
-        for unit in source:
-            with self._account.part("close units"):
-                closer.close(unit)
-                self._open_encoders.discard(unit.encoder)
 
     def _keep(self, stored: StoredSegment, record: SegmentRecord) -> None:
         self._units.append(stored)
@@ -380,10 +317,6 @@ class Pipeline:
             batch.states.append(state)
         batch.read.give_back()
         batch.request = batch.read = None
-
-    def _abort_encoders(self) -> None:
-        for unit in list(self._open_encoders):
-            unit.abort()
 
     def _settle(self) -> None:
         """After an abort: requests under way still write into the blocks, so let them end before the memory goes."""

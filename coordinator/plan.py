@@ -31,6 +31,8 @@ class Plan:
     """Part of the first of them, from the top left, that is picture."""
     result: FrameSize
     """Part of the last of them that is encoded; even, as 4:2:0 has to be."""
+    scale: int
+    """Size behind the last step / size before the first, per side."""
 
 
 def make_plan(size: FrameSize, steps: Sequence[FrameStep]) -> Plan:
@@ -44,6 +46,7 @@ def make_plan(size: FrameSize, steps: Sequence[FrameStep]) -> Plan:
         padded=tuple(padded),
         content=size,
         result=FrameSize(height=_round_up(size.height * scale, 2), width=_round_up(size.width * scale, 2)),
+        scale=scale,
     )
 
 

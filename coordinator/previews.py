@@ -63,6 +63,10 @@ class Previews:
         """A frame for people to see, unless the one before is still being drawn. Never waits."""
         self._pairs.offer(pair)
 
+    def close(self) -> None:
+        """Nothing more will be offered: `run` ends with what waits. Idempotent."""
+        self._pairs.close()
+
     def run(self) -> None:
         """Show what is offered until the channel is closed. A preview that fails is none."""
         photographer = Photographer(self._facts, width=WIDTH, most_bytes=MOST_BYTES)
