@@ -87,7 +87,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], capsys: p
         (["run", "{clip}", "--step", "enhance", "-o", "{clip}"], "FILE_UNWRITABLE"),
         (["run", "{clip}", "--step", "enhance", "-o", "/dev/null"], "FILE_UNWRITABLE"),
         (
-            "run {clip} --step enhance -o {folder}/o.webm --container webm --codec hevc".split(),
+            ["run", "{clip}", "--step", "enhance", "-o", "{folder}/o.webm", "--container", "webm", "--codec", "hevc"],
             "STEP_INVALID",
         ),
         (["get", "job_1", "-o", "/dev/null", "--server", "127.0.0.1:1"], "FILE_UNWRITABLE"),
