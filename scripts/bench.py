@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bare_loop import BareRun, run_bare_loop
+from bench_hop import measure_hop
 from meter import Meter, Usage
 from rich.console import Console
 from rich.table import Table
@@ -111,6 +112,9 @@ def table(result: dict[str, object]) -> Table:
         ("whole job / bare loop", f"{result['ratio']:.2f}", "median over the pairs"),
         ("intermediate frame files", f"{result['frame_file_bytes']} bytes", "peak below the data folder"),
     ]
+    rows += [
+        (f"640x360, {name}", f"{taken:.2f}", "batches of 8, four under way") for name, taken in _times(result["hop"])
+    ]
     rows += [(f"peak memory, {role}", f"{rss / 1e6:.0f} MB", "") for role, rss in _items(result["peak_rss_bytes"])]
     for row in rows:
         drawn.add_row(*row)
@@ -118,6 +122,10 @@ def table(result: dict[str, object]) -> Table:
 
 
 def _items(value: object) -> list[tuple[str, int]]:
+    return list(value.items()) if isinstance(value, dict) else []
+
+
+def _times(value: object) -> list[tuple[str, float]]:
     return list(value.items()) if isinstance(value, dict) else []
 
 
@@ -138,7 +146,7 @@ def main() -> int:
         except FramewireError as error:
             print(f"bench: {error.code}: {error.message}", file=sys.stderr)
             return 1
-    result = {"clip": clip.name, **summary(*runs)}
+    result = {"clip": clip.name, **summary(*runs), "hop": measure_hop(pairs=7, batches=60)}
     if arguments.json:
         print(json.dumps(result))
     else:

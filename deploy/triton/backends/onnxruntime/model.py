@@ -43,6 +43,7 @@ class TritonPythonModel:
         self._session = ort.InferenceSession(
             str(path), _session_options(config), providers=_providers(args["model_instance_kind"], args)
         )
+        _keep_freed_memory()
         self._inputs = [tensor.name for tensor in self._session.get_inputs()]
         self._watch = _end_server_without_me()
         pb_utils.Logger.log_info(f"{args['model_name']}: {file} on {self._session.get_providers()[0]}")
@@ -72,6 +73,23 @@ class TritonPythonModel:
         names = list(request.requested_output_names())
         results = self._session.run(names, feeds)
         return [_tensor(name, array) for name, array in zip(names, results, strict=True)]
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+_LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc takes no larger one
+_KEPT = 256 << 20
+
+
+def _keep_freed_memory():
+    """Have glibc give a result's memory to the next result, and not to the kernel in between.
+
+    It maps what is large anew each time, and each page of it then costs a fault: for a batch of 640x360 that
+    was half of this process's time.
+    """
+    with contextlib.suppress(AttributeError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+        libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
 def _end_server_without_me():
