@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 CLIP   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench chaos kills corpus clean
+.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench chaos kills corpus decode-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -75,6 +75,10 @@ corpus: venv-test ## hostile and damaged files through real runners; SEED=n COUN
 
 bench: venv-test ## speed and memory of a whole job beside the bare model loop; CLIP=path for a clip of your own
 	$(BIN)/python scripts/bench.py $(if $(CLIP),--clip '$(CLIP)')
+
+FILES ?= ../shared/hostile ../shared/media
+decode-check: venv-test ## compare how files are decoded with a plain PyAV loop; FILES=folders or files
+	$(BIN)/python scripts/decode_check.py $(FILES)
 
 clean: ## remove what the commands above made
 	rm -rf $(VENV) out build dist *.egg-info .mypy_cache .ruff_cache .import_linter_cache

@@ -703,7 +703,7 @@ class FrameChecks(message.Message):
     frozen: builtins.int
     """The same as the frame before in the result, while the input's frames differ."""
     longest_freeze: builtins.int
-    """Most of them in a row."""
+    """Most of them in a row, within one segment."""
     broken: builtins.int
     """With patches of pure black or white where the input is neither: what a model makes of values that are no numbers."""
     def __init__(
