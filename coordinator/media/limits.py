@@ -36,8 +36,6 @@ class MediaLimits:
     """Names and values of all tags together: the file's, its tracks', its chapters'."""
     picture_seconds: float = 60.0
     """Seconds of processor time from one decoded picture to the next."""
-    look_seconds: float = 60.0
-    """Seconds of processor time for opening the file and decoding its first picture."""
     io_timeout: float = 30.0
     """Seconds one read of the file may take."""
 
