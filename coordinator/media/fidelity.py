@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -101,21 +102,33 @@ def fidelity_report(
         audio=_audio(old, new),
         av_drift_ms=_drift(old, new),
         held_frames=work.held,
-        tags=[_timing(old.video, new.video), *tags],
+        tags=[_timing(old.video, new.video, work.frames_in), *tags],
         left_out=[Omission(what=omission.what, why=omission.why) for omission in work.left_out],
         checks=report(work.counters),
         remarks=work.remarks,
     )
 
 
-def _timing(old: _Track, new: _Track) -> TagFidelity:
+def _timing(old: _Track, new: _Track, frames_in: int) -> TagFidelity:
     """Whether each frame is shown when it was, counted from the first."""
-    before, after = f"{len(old.shown)} frames", f"{len(new.shown)} frames"
+    before, after = f"{frames_in} frames", f"{len(new.shown)} frames"
     if before != after:
         return TagFidelity(name="time stamps", before=before, after=after, kept=False)
-    off = max((abs(a - b) for a, b in zip(old.moments(), new.moments(), strict=True)), default=Fraction(0))
+    off = _furthest(list(old.moments()), list(new.moments()))
     after = f"off by at most {float(off) * 1000:.3f} ms" if off else "the same"
     return TagFidelity(name="time stamps", before=before, after=after, kept=not off)
+
+
+def _furthest(old: list[Fraction], new: list[Fraction]) -> Fraction:
+    """How far any of `new` is from its own in `old`; from the nearest, where some packets of the input show nothing."""
+    if len(old) == len(new):
+        return max((abs(a - b) for a, b in zip(old, new, strict=True)), default=Fraction(0))
+    return max((_distance(old, moment) for moment in new), default=Fraction(0))
+
+
+def _distance(moments: list[Fraction], moment: Fraction) -> Fraction:
+    at = bisect_left(moments, moment)
+    return min((abs(moment - each) for each in moments[max(0, at - 1) : at + 1]), default=Fraction(0))
 
 
 def _audio(source: _File, result: _File) -> list[AudioFidelity]:
