@@ -8,19 +8,24 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import wait
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from recurrent_model import RUNNING_SUM
 from servers import free_port, wait_until
 from triton_server import BUILT_IN_MODELS, RunningTriton, start_triton
 
 from coordinator.inference.regions import SHARED_MEMORY, RegionName
 from coordinator.inference.triton import TritonServer, TritonSettings
+from coordinator.steps.interface import FrameSize
+from coordinator.steps.model import ModelStep
 from exporters import bicubic
 from framewire.errors import ErrorCode, StepError, Unavailable, WorkerError
 from framewire.stack import triton
-from framewire.steps.contract import DEFAULT_ENHANCE_MODEL
+from framewire.steps.contract import DEFAULT_ENHANCE_MODEL, ModelContract
 
 WITHIN = 30.0
 
@@ -236,3 +241,39 @@ def test_nothing_is_left_of_a_stopped_server(tmp_path: Path) -> None:
         assert len(processes) > 1
     wait_until(lambda: not any((Path("/proc") / str(pid)).exists() for pid in processes), "its processes to end")
     assert not list(SHARED_MEMORY.glob(f"{running.shm_prefix}*"))
+
+
+PICTURE = FrameSize(height=90, width=130)
+
+
+def through(server: TritonServer, contract: ModelContract, frames: np.ndarray, batches: int = 1) -> list[np.ndarray]:
+    """The frames so many times through a step of this model, all batches under way together."""
+    step = ModelStep(server, contract)
+    large = PICTURE.times(contract.scale)
+    arena = server.open_arena(block_bytes=len(frames) * large.bytes, blocks=2 * batches)
+    blocks = [(arena.acquire(timeout=1), arena.acquire(timeout=1)) for _ in range(batches)]
+    for inputs, _ in blocks:
+        inputs.array(frames.shape)[...] = frames
+    futures = [step.submit(*pair, frames=len(frames), size=PICTURE) for pair in blocks]
+    wait(futures, WITHIN)
+    assert [future.result(0) for future in futures] == [b""] * batches
+    return [outputs.array((len(frames), large.height, large.width, 3)).copy() for _, outputs in blocks]
+
+
+def test_a_recurrent_model_sees_batches_in_order_however_many_are_under_way(server: TritonServer) -> None:
+    frames = np.ones((4, PICTURE.height, PICTURE.width, 3), np.uint8)
+    results = through(server, server.contract(RUNNING_SUM), frames, batches=5)
+    assert [int(frame[0, 0, 0]) for result in results for frame in result] == list(range(1, 21))
+
+
+def test_tiles_that_overlap_by_what_a_pixel_looks_at_leave_no_seam(server: TritonServer) -> None:
+    frames = np.random.default_rng(3).integers(0, 256, (2, PICTURE.height, PICTURE.width, 3), dtype=np.uint8)
+    contract = replace(server.contract(DEFAULT_ENHANCE_MODEL), overlap=0, max_pixels=0)
+    (whole,) = through(server, contract, frames)
+
+    def error(overlap: int) -> int:
+        (tiled,) = through(server, replace(contract, max_pixels=2000, overlap=overlap), frames)
+        return int(np.abs(tiled.astype(int) - whole.astype(int)).max())
+
+    assert error(overlap=2) <= 1  # bicubic looks two pixels far
+    assert error(overlap=0) > 8

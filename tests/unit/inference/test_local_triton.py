@@ -74,6 +74,13 @@ def test_shared_memory_and_repository_ask_for_the_key(server: triton.TritonInsta
     assert "--grpc-restricted-protocol=shared-memory,model-repository:framewire-key=secret" in argv
 
 
+def test_models_are_loaded_when_somebody_asks_and_from_every_repository(server: triton.TritonInstallation) -> None:
+    argv, _ = command(server, more_models=[Path("/own")], load=["first"], name="this-one")
+    assert [each for each in argv if "repository=" in each] == ["--model-repository=/m", "--model-repository=/own"]
+    assert {"--model-control-mode=explicit", "--load-model=first", "--id=this-one"} <= set(argv)
+    assert not any(each.startswith("--load-model") for each in command(server, load=())[0])
+
+
 def test_the_environment_finds_this_python_first_and_keeps_the_rest(server: triton.TritonInstallation) -> None:
     _, env = command(server, path="/somewhere")
     first, *rest = env["PATH"].split(os.pathsep)
