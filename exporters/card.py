@@ -15,7 +15,7 @@ import onnx
 from exporters.config import Memory
 from exporters.declaration import Model
 from exporters.errors import ExportFailed
-from exporters.parity import SEEDS, Parity, sizes
+from exporters.parity import Parity, seeds, sizes
 
 CARD = "card.json"
 
@@ -32,7 +32,7 @@ def write_card(model: Model, graph: bytes, proven: Mapping[str, Parity], memory:
         "parity": {
             "tolerance": asdict(model.tolerance),
             "sizes": [list(size) for size in sizes(model)],
-            "seeds": list(SEEDS),
+            "seeds": list(seeds(model)),
             **{where: asdict(found) for where, found in proven.items()},
         },
         "memory": asdict(memory),

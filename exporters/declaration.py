@@ -161,6 +161,8 @@ class Model:
     """What it remembers; neutral value: (), nothing."""
     recipe: Recipe
     tolerance: Tolerance = FP32
+    heavy: bool = False
+    """Whether running it takes so long that it is proven on fewer pictures."""
 
     @property
     def takes_mask(self) -> bool:

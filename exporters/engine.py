@@ -61,7 +61,7 @@ def export(model: Model, repository: Path, progress: Progress = silent) -> Expor
     known = read_card(repository / model.name)
     with progress.stage(f"{model.name}: memory"):
         memory = _known_memory(known, graph) or measure_memory(model, graph)
-    with _beside(repository) as workshop:
+    with workshop_beside(repository) as workshop:
         write_files(workshop / model.name, {**_texts(model, memory), GRAPH: graph})
         with progress.stage(f"{model.name}: Triton", len(tried)) as told, serve(workshop, model.name) as served:
             on_triton = parity.compare(model, tried, lambda feeds: served.run(model.name, feeds), told)
@@ -155,7 +155,7 @@ def _sha256(content: bytes) -> str:
 
 
 @contextlib.contextmanager
-def _beside(repository: Path) -> Iterator[Path]:
+def workshop_beside(repository: Path) -> Iterator[Path]:
     """A folder on the repository's disk, so that a rename suffices, but not in it, where a server would look."""
     parent = repository.absolute().parent
     try:

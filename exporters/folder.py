@@ -34,6 +34,7 @@ from exporters.errors import ExportFailed
 GRAPH = "1/model.onnx"
 INT8 = Tolerance(levels=4, exact=0.9, state=5e-2)
 _TOLERANCES = {Precision.FP32: FP32, Precision.FP16: FP16, Precision.INT8: INT8}
+_HEAVY = 8_000_000
 _STATE_SHAPE = re.compile(r"(\d+),height(?:/(\d+))?,width(?:/(\d+))?")
 
 
@@ -113,6 +114,7 @@ def _declared(folder: Path, config: model_config_pb2.ModelConfig, card: Card) ->
             state=tuple(_state(tensor, parameters) for tensor in config.input if tensor.name not in (INPUT, MASK)),
             recipe=Filed(architecture=str(card.get("architecture", "")), file=folder / GRAPH),
             tolerance=_TOLERANCES[precision],
+            heavy=int((card.get("graph") or {}).get("weights", 0)) > _HEAVY,
         )
     except KeyError as error:
         raise ExportFailed(f"{folder.name}: its contract is incomplete: parameter {error} is missing") from error

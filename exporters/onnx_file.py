@@ -21,6 +21,7 @@ from exporters.parity import session
 _STANDARD = {"", "ai.onnx", "com.microsoft"}  # the last one's operators every ONNX Runtime has built in
 _FLOATS = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
 _LIMIT = 2_000_000_000  # protobuf's own
+_HEAVY = 32_000_000
 _TRIED = (64, 72)
 _PREFIX = "framewire_"
 
@@ -79,6 +80,7 @@ def read_onnx(path: Path, labels: Labels) -> Model:
         fixed_size=height,
         overlap=None,
         max_batch=batch or 8,
+        heavy=path.stat().st_size > _HEAVY,
         license=labels.license,
         source=labels.source,
         description=labels.description or f"{scale} times the size, from an ONNX file",

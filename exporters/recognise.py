@@ -37,7 +37,7 @@ _WHAT = {
 _LARGEST_LEAST_SIZE = 128
 _FIELD = 129
 _MAX_BATCH = 8
-_LARGE = 8_000_000
+_HEAVY = 8_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,8 @@ def recognise(path: Path, labels: Labels) -> Model:
         min_size=max(1, size.minimum),
         fixed_size=size.minimum or 512 if size.square else None,
         overlap=None,
-        max_batch=1 if size.square or weights > _LARGE else _MAX_BATCH,
+        max_batch=1 if size.square or weights > _HEAVY else _MAX_BATCH,
+        heavy=weights > _HEAVY,
         license=labels.license,
         source=labels.source,
         description=labels.description or f"{what}, {descriptor.architecture.name} {' '.join(descriptor.tags)}".strip(),

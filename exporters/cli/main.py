@@ -19,6 +19,7 @@ from framewire.errors import ErrorCode, FramewireError, LocalError
 COMMANDS = {
     "export": ("exporters.cli.export", "Write the built-in models into a repository, or check that it holds them."),
     "import": ("exporters.cli.bring_in", "Bring in a checkpoint or an ONNX file from elsewhere."),
+    "list": ("exporters.cli.list", "What is in the repositories: loaded or not, memory, licence."),
     "verify": ("exporters.cli.verify", "Prove a model again, and measure its quality beside bicubic."),
     "bench": ("exporters.cli.bench", "Measure a model's speed by batch and size."),
     "tensorrt": ("exporters.cli.tensorrt", "Build a TensorRT plan for this machine's GPU."),

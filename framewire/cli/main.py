@@ -27,6 +27,7 @@ COMMANDS = {
     "cancel": ("framewire.cli.cancel", "Ask for a job to stop."),
     "retry": ("framewire.cli.retry", "Queue a failed job again."),
     "steps": ("framewire.cli.steps", "List the steps a job can be made of."),
+    "models": ("framewire.cli.models", "Models: list, export, import, verify, bench."),
     "lanes": ("framewire.cli.lanes", "Show what waits and runs; pause and resume a lane."),
     "workers": ("framewire.cli.workers", "Show the workers; drain and resume one."),
     "dead": ("framewire.cli.dead", "Orders that will never be done: show, redrive, drop."),

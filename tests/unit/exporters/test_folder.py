@@ -1,0 +1,84 @@
+"""Reading a model's folder back: what was written, and every way it can be wrong."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import onnx
+import pytest
+
+from exporters.cli import main
+from exporters.engine import GRAPH
+from exporters.errors import ExportFailed
+from exporters.folder import find_model, read_folder
+from exporters.models import MODELS
+from framewire.stack.settings import bundled_models
+
+MODEL = next(model for model in MODELS if model.name == "upscale_bicubic_x2")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of a good model, alone in its repository."""
+    return Path(shutil.copytree(bundled_models() / MODEL.name, tmp_path / "models" / MODEL.name))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_what_was_exported_is_read_back(model) -> None:
+    read, card = read_folder(bundled_models() / model.name)
+    assert card["name"] == model.name
+    for field in ("name", "kind", "scale", "size_multiple", "max_batch", "license", "source", "description", "state"):
+        assert getattr(read, field) == getattr(model, field)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "match"),
+    [
+        ('key: "scale"', 'key: "scalf"', "'scale' is missing"),
+        ('string_value: "2"', 'string_value: "0"', "scale is '0'"),
+        ('key: "license"', 'key: "licence"', "'license' is missing"),
+        ('name: "upscale_bicubic_x2"', 'name: "other"', "that of a model 'other'"),
+        ('backend: "onnxruntime"', 'backend: "pytorch"', "'pytorch'"),
+        ("dims: [ -1, -1, 3 ]", "dims: [ -1, -1, 4 ]", "contract is wrong"),
+        ('"FRAMES_IN"', '"FRAMES"', "FRAMES.shape"),
+        ("max_batch_size: 8", "max_batch_size: eight", "not what Triton reads"),
+    ],
+)
+def test_a_wrong_contract_is_named(folder: Path, wrong: str, right: str, match: str) -> None:
+    text = (folder / "config.pbtxt").read_text()
+    assert wrong in text
+    (folder / "config.pbtxt").write_text(text.replace(wrong, right))
+    with pytest.raises(ExportFailed, match=match):
+        read_folder(folder)
+
+
+def test_a_graph_that_is_missing_broken_or_another_is_named(folder: Path) -> None:
+    graph = onnx.load(folder / GRAPH)
+    graph.graph.input[0].name = "other"
+    (folder / GRAPH).write_bytes(graph.SerializeToString())
+    with pytest.raises(ExportFailed, match="has the tensors"):
+        read_folder(folder)
+    (folder / GRAPH).write_bytes(b"\xff no graph")
+    with pytest.raises(ExportFailed, match="is broken"):
+        read_folder(folder)
+    (folder / GRAPH).unlink()
+    with pytest.raises(ExportFailed, match=r"there is no 1/model\.onnx"):
+        read_folder(folder)
+
+
+def test_a_model_is_found_by_name_in_the_first_repository_that_has_it(folder: Path, tmp_path: Path) -> None:
+    assert find_model(MODEL.name, [tmp_path / "none", folder.parent, bundled_models()]) == folder
+    with pytest.raises(ExportFailed, match=f"there are: {MODEL.name}"):
+        find_model("other", [folder.parent])
+
+
+def test_the_list_shows_good_models_and_says_what_is_wrong_with_the_others(folder: Path, capsys) -> None:
+    shutil.copytree(folder, folder.parent / "broken")
+    assert main(["list", "--repository", str(folder.parent), "--json"]) == 0
+    broken, good = (json.loads(line)["model"] for line in capsys.readouterr().out.splitlines())
+    assert (good["name"], good["license"], good["scale"]) == (MODEL.name, MODEL.license, MODEL.scale)
+    assert good["memoryBytes"] > 0
+    assert (broken["name"], broken["state"]) == ("broken", "broken")
+    assert MODEL.name in broken["error"]
