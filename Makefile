@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 CLIP   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench chaos kills corpus decode-check clean
+.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench bench-gateway conformance chaos kills corpus decode-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -58,6 +58,12 @@ proto: venv-test ## generate code from proto/
 
 models: venv-test ## export the built-in models into triton_models/
 	$(BIN)/python -m exporters
+
+conformance: venv-test ## the same scenarios over every wire, and a long search for what the OpenAPI document gets wrong
+	FRAMEWIRE_CONFORMANCE_EXAMPLES=200 $(BIN)/python -m pytest tests/conformance
+
+bench-gateway: venv-test ## fan-out, GetJob and memory of one gateway process beside bare servers
+	$(BIN)/python scripts/bench_gateway.py
 
 SEED   ?= 1
 ROUNDS ?= 67

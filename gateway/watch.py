@@ -43,7 +43,7 @@ class Watcher:
         last = await self._events.last(job_id)
         if last is None:
             return await self._watch_forgotten(job, after)
-        if ends_job(last) and after >= last.number:
+        if ends_job(last) and after >= last.number and not _goes_on(job, last.number):
             return None
         return self._follow(job, after)
 
@@ -51,7 +51,19 @@ class Watcher:
         return self._fanout.follow(job.job_id, lambda number: self._recorded_first(job, number), after=after)
 
     async def _recorded_first(self, job: Job, after: int) -> AsyncGenerator[Event, None]:
-        """The events; the one that ends the job is held back until GetJob tells the same, or for a few seconds."""
+        """The events; the one that ends the job is held back until GetJob tells the same, or for a few seconds.
+
+        Where the job was retried and the log does not know yet, what the log calls the end is none.
+        """
+        while True:
+            async with contextlib.aclosing(self._until_end(job, after)) as events:
+                async for event in events:
+                    after = event.number
+                    yield event
+            if not _goes_on(await self._jobs.get(job.workspace_id, job.job_id), after):
+                return
+
+    async def _until_end(self, job: Job, after: int) -> AsyncGenerator[Event, None]:
         events = self._events.read(job.job_id, after=after)
         try:
             async for event in events:
@@ -80,6 +92,11 @@ class Watcher:
         remembered = snapshot(job, outputs)
         follow = None if ended else self._follow(job, job.last_event)
         return _first(remembered, follow)
+
+
+def _goes_on(row: Job, end: int) -> bool:
+    """Whether a job whose newest event `end` ends it was asked to run again: the row knows before the log does."""
+    return row.state not in TERMINAL and row.last_event >= end
 
 
 async def outputs_of(assets: AssetStore, job: Job) -> list[Asset]:

@@ -21,6 +21,7 @@ from framewire.v1.job_pb2 import (
     Event,
     GetJobRequest,
     Progress,
+    RetryJobRequest,
     WatchJobRequest,
 )
 from framewire.v1.step_pb2 import LANE_GPU
@@ -197,3 +198,22 @@ async def test_a_gateway_that_stops_sends_its_watchers_elsewhere(here, readers):
     assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
     assert "SERVER_STOPPING" in (await answer.text())
     assert all(closed.is_set() for closed in readers)
+
+
+async def test_who_watches_a_job_that_was_just_retried_sees_it_run_again(here):
+    job = await here.submit((await here.upload()).asset_id)
+    await here.bus.jobs.pull([LANE_GPU], wait=5)
+    failed = await here.say(job.job_id, JOB_STATE_FAILED, error=Error(code="X"))
+    await here.recorded(job.job_id, failed)
+    for work in here.gateway._background:
+        await work.stop()  # nobody tells the log of the retry for now
+    await here.jobs.RetryJob(RetryJobRequest(job_id=job.job_id))
+    calls = [here.jobs.WatchJob(WatchJobRequest(job_id=job.job_id, after_event=after)) for after in (0, failed)]
+    first = [await calls[0].read() for _ in range(2)]
+    assert [event.status.state for event in first] == [JOB_STATE_QUEUED, JOB_STATE_FAILED]
+    for work in here.gateway._background:
+        await work.start()
+    async with asyncio.timeout(10):
+        for call in calls:
+            assert (await call.read()).status.state == JOB_STATE_QUEUED
+            call.cancel()
