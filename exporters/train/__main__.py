@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = networks.network(options.network)
     training = Training(_network(known, options.start_from), _plan(options), _device(options.device))
     checkpoint = options.work / known.name / "checkpoint.pt"
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
     try:
         with _bar() as bar:
             material = _material(options, known, bar)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from exporters.architectures.recurrent import Shape
 from exporters.train.degrade import CLEANING, UPSCALING, Severity
+from exporters.trained import WEIGHTS
 
-WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
+__all__ = ["NETWORKS", "WEIGHTS", "Network", "names", "network", "task"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,132 @@
+"""The recurrent network, as torch computes it and as the graph that is served."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from exporters import bicubic
+from exporters.architectures import quantised, recurrent_onnx
+from exporters.architectures.interpolation import taps
+from exporters.architectures.recurrent import RecurrentEnhancer, Shape, to_blocks, to_frames
+from exporters.declaration import Frames
+
+SMALL = Shape(scale=2, channels=16, depth=3)
+
+
+def network(shape: Shape = SMALL, *, untrained: bool = False) -> RecurrentEnhancer:
+    torch.manual_seed(0)
+    made = RecurrentEnhancer(shape)
+    if not untrained:
+        torch.nn.init.normal_(made.last.weight, 0, 0.02)
+    return made
+
+
+def noise(height: int = 22, width: int = 30, frames: int = 1, seed: int = 0) -> Frames:
+    return np.random.default_rng(seed).integers(0, 256, (frames, height, width, 3), dtype=np.uint8)
+
+
+def by_torch(made: RecurrentEnhancer, frame: Frames, state: np.ndarray) -> tuple[Frames, np.ndarray]:
+    with torch.inference_mode():
+        blocks, kept = made(torch.from_numpy(frame), torch.from_numpy(state)[None])
+    return to_frames(blocks, made.side).numpy(), kept[0].numpy()
+
+
+def by_graph(made: RecurrentEnhancer, frame: Frames, state: np.ndarray) -> tuple[Frames, np.ndarray]:
+    session = ort.InferenceSession(recurrent_onnx.build(made).SerializeToString(), providers=["CPUExecutionProvider"])
+    return tuple(session.run(["FRAMES_OUT", "STATE_OUT"], {"FRAMES_IN": frame, "STATE_IN": state}))
+
+
+def start(frame: Frames) -> np.ndarray:
+    return np.zeros((8, frame.shape[1] // 2, frame.shape[2] // 2), np.float32)
+
+
+def test_an_untrained_network_is_bicubic_interpolation_exactly() -> None:
+    frame = noise()
+    result, _ = by_torch(network(untrained=True), frame, start(frame))
+    assert np.array_equal(result, bicubic.reference(frame))
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_interpolation_is_the_same_as_torchs_at_every_scale(scale: int) -> None:
+    frame = noise()
+    result, _ = by_torch(network(Shape(scale=scale, channels=16, depth=0), untrained=True), frame, start(frame))
+    pixels = torch.from_numpy(frame).permute(0, 3, 1, 2).float()
+    expected = torch.nn.functional.interpolate(pixels, scale_factor=scale, mode="bicubic", align_corners=False)
+    assert np.abs(result.astype(float) - expected.clamp(0, 255).permute(0, 2, 3, 1).numpy()).max() <= 0.5001
+
+
+def test_weights_of_interpolation_are_those_of_the_bicubic_model() -> None:
+    assert np.array_equal(taps(2), bicubic.taps())
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_the_graph_computes_what_torch_computes(scale: int) -> None:
+    made, frame = network(Shape(scale=scale, channels=16, depth=4)), noise()
+    state = np.random.default_rng(1).uniform(-1, 1, start(frame).shape).astype(np.float32)
+    (expected, kept), (result, given) = by_torch(made, frame, state), by_graph(made, frame, state)
+    assert result.shape == (1, 22 * scale, 30 * scale, 3)
+    assert np.abs(result.astype(int) - expected).max() <= 1
+    assert np.mean(result != expected) < 0.001
+    assert np.allclose(given, kept, atol=1e-5)
+
+
+def test_the_graph_changes_frames_only_where_the_network_adds_something() -> None:
+    frame = noise()
+    trained, _ = by_graph(network(), frame, start(frame))
+    assert not np.array_equal(trained, bicubic.reference(frame))
+
+
+def test_one_graph_takes_frames_of_every_even_size() -> None:
+    made = network()
+    session = ort.InferenceSession(recurrent_onnx.build(made).SerializeToString(), providers=["CPUExecutionProvider"])
+    for height, width in ((2, 2), (2, 40), (36, 4), (18, 26)):
+        frame = noise(height, width)
+        result, state = session.run(None, {"FRAMES_IN": frame, "STATE_IN": start(frame)})
+        assert result.shape == (1, 2 * height, 2 * width, 3)
+        assert state.shape == (8, height // 2, width // 2)
+
+
+def test_what_is_remembered_changes_the_next_frame_and_stays_bounded() -> None:
+    made, film = network(), noise(frames=30)
+    state = start(film)
+    for frame in film:
+        forgetful, _ = by_torch(made, frame[None], start(film))
+        result, state = by_torch(made, frame[None], state)
+        assert np.abs(state).max() <= 1
+    assert not np.array_equal(result, forgetful)
+
+
+def test_building_twice_gives_the_same_bytes() -> None:
+    one, other = (recurrent_onnx.build(network()).SerializeToString(deterministic=True) for _ in range(2))
+    assert one == other
+
+
+def test_blocks_and_frames_are_the_same_pixels() -> None:
+    frame = noise(12, 20)
+    assert np.array_equal(to_frames(to_blocks(torch.from_numpy(frame).float(), 4), 4).numpy(), frame)
+
+
+def test_the_int8_graph_computes_its_body_in_integers_and_what_torch_says() -> None:
+    made, film = network(), noise(frames=2)
+    ranges = quantised.calibrate(made, [film])
+    small = quantised.QuantisedEnhancer(made, ranges)
+    frame = film[:1]
+    (expected, kept), (result, given) = by_torch(small, frame, start(frame)), by_graph(small, frame, start(frame))
+    assert np.mean(result != expected) < 0.02
+    assert np.allclose(given, kept, atol=0.05)
+    weights = [
+        tensor for tensor in recurrent_onnx.build(small).graph.initializer if tensor.data_type == onnx.TensorProto.INT8
+    ]
+    assert sum(len(tensor.dims) == 4 for tensor in weights) == SMALL.depth
+
+
+def test_int8_is_near_the_network_it_comes_from() -> None:
+    made, film = network(), noise(frames=3)
+    small = quantised.QuantisedEnhancer(made, quantised.calibrate(made, [film]))
+    exact, _ = by_torch(made, film[2:], start(film))
+    near, _ = by_torch(small, film[2:], start(film))
+    assert 0 < np.abs(exact.astype(int) - near).mean() < 1
