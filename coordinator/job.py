@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from coordinator.pipeline import Order, Pipeline, Reports, Result
 from coordinator.progress import ProgressMeter
 from coordinator.resume import earlier_work, fingerprint
 from coordinator.steps.registry import prepare_steps
-from coordinator.usage import usage_lines
+from coordinator.usage import usage_lines, usage_message
 from framewire.errors import ErrorCode, FramewireError, MediaError
 from framewire.steps.catalogue import models_of
 from framewire.steps.output import codec_of, container_of
@@ -87,12 +88,13 @@ class Job:
             self._target.unlink(missing_ok=True)
 
     def _run(self) -> RunnerDone:
+        began = time.monotonic()
         # connected first: then the network can be closed before the first byte of a stranger's file is looked at
         with contextlib.closing(self._connect(self._order.inference)) as server:
             inspection = inspect(self._source, self._limits)
             self._send(RunnerReport(probed=inspection.media))
             result = self._process(inspection, server)
-        return self._compare(inspection, result)
+        return self._compare(inspection, result, began)
 
     def _process(self, inspection: Inspection, server: InferenceServer) -> Result:
         steps = prepare_steps(self._order.steps, server)
@@ -133,7 +135,7 @@ class Job:
             container=container_of(self._order.output),
         )
 
-    def _compare(self, inspection: Inspection, result: Result) -> RunnerDone:
+    def _compare(self, inspection: Inspection, result: Result, began: float) -> RunnerDone:
         made = inspect(self._target, self._limits)
         fidelity = fidelity_report(
             self._source,
@@ -149,6 +151,7 @@ class Job:
             ),
             limits=self._limits,
         )
+        fidelity.usage.CopyFrom(usage_message(result, wall=time.monotonic() - began, cpu=time.process_time()))
         thumbnail = self._thumbnail(inspection, result)
         for line in usage_lines(result):
             log.info("%s", line)

@@ -1,10 +1,11 @@
-"""What a run cost, in lines for people: where the time of one frame went, and who waited for whom."""
+"""What a run cost: where the time of one frame went, and who waited for whom."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from coordinator.pipeline import Result
+from framewire.v1.job_pb2 import PartUsage, Usage
 
 
 def usage_lines(result: Result) -> Iterator[str]:
@@ -18,3 +19,13 @@ def usage_lines(result: Result) -> Iterator[str]:
             f"{stage.waited_seconds:.2f} s of them waiting, busy {stage.occupancy:.0%}"
         )
     yield f"{result.inferred} frames went through the models, {result.held} repeat the one before"
+
+
+def usage_message(result: Result, *, wall: float, cpu: float) -> Usage:
+    """The same for programs. `wall` and `cpu`: seconds of the whole attempt, of the clock and of the processor."""
+    return Usage(
+        wall_seconds=wall,
+        cpu_seconds=cpu,
+        frames=result.frames_out - result.resumed,
+        parts=[PartUsage(name=part.name, seconds=part.seconds, times=part.times) for part in result.parts],
+    )

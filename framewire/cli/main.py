@@ -28,6 +28,7 @@ COMMANDS = {
     "retry": ("framewire.cli.retry", "Queue a failed job again."),
     "steps": ("framewire.cli.steps", "List the steps a job can be made of."),
     "models": ("framewire.cli.models", "Models: list, export, import, verify, bench."),
+    "bench": ("framewire.cli.bench", "Run steps on a clip several times; show where the time of one frame goes."),
     "lanes": ("framewire.cli.lanes", "Show what waits and runs; pause and resume a lane."),
     "workers": ("framewire.cli.workers", "Show the workers; drain and resume one."),
     "dead": ("framewire.cli.dead", "Orders that will never be done: show, redrive, drop."),

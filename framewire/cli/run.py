@@ -57,7 +57,7 @@ def command(
 async def run(order: ClipOrder, server: str | None, data: Path | None, screen: Screen) -> Job:
     """Run a clip through a gateway that is found, or started for it."""
     async with contextlib.AsyncExitStack() as stack:
-        address = server or await _local_gateway(data, screen, stack)
+        address = server or await gateway_address(data, screen, stack)
         client = await stack.enter_async_context(Client(address))
         view = stack.enter_context(RunView(screen))
         job = await run_clip(client, order, view)
@@ -76,7 +76,7 @@ async def run(order: ClipOrder, server: str | None, data: Path | None, screen: S
     return job
 
 
-async def _local_gateway(data: Path | None, screen: Screen, stack: contextlib.AsyncExitStack) -> str:
+async def gateway_address(data: Path | None, screen: Screen, stack: contextlib.AsyncExitStack) -> str:
     """The address of the local stack that runs, or of one that is started and stopped with `stack`."""
     running = await running_stack(data)
     if running:

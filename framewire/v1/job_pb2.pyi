@@ -579,6 +579,7 @@ class FidelityReport(message.Message):
     LEFT_OUT_FIELD_NUMBER: builtins.int
     CHECKS_FIELD_NUMBER: builtins.int
     REMARKS_FIELD_NUMBER: builtins.int
+    USAGE_FIELD_NUMBER: builtins.int
     frames_in: builtins.int
     """Frames decoded from the input and frames in the result."""
     frames_out: builtins.int
@@ -609,6 +610,10 @@ class FidelityReport(message.Message):
     def remarks(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
         """What was done to the picture or a track that no step asked for, a line each, e.g. `deinterlaced`."""
 
+    @builtins.property
+    def usage(self) -> Usage:
+        """What the attempt that made the result cost."""
+
     def __init__(
         self,
         *,
@@ -625,10 +630,73 @@ class FidelityReport(message.Message):
         left_out: abc.Iterable[Omission] | None = ...,
         checks: FrameChecks | None = ...,
         remarks: abc.Iterable[builtins.str] | None = ...,
+        usage: Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["checks", b"checks", "video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["checks", b"checks", "usage", b"usage", "video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["audio", b"audio", "av_drift_ms", b"av_drift_ms", "checks", b"checks", "duration_in", b"duration_in", "duration_out", b"duration_out", "frames_in", b"frames_in", "frames_out", b"frames_out", "held_frames", b"held_frames", "left_out", b"left_out", "remarks", b"remarks", "tags", b"tags", "video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["audio", b"audio", "av_drift_ms", b"av_drift_ms", "checks", b"checks", "duration_in", b"duration_in", "duration_out", b"duration_out", "frames_in", b"frames_in", "frames_out", b"frames_out", "held_frames", b"held_frames", "left_out", b"left_out", "remarks", b"remarks", "tags", b"tags", "usage", b"usage", "video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Usage(message.Message):
+    """Where an attempt's time went."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    WALL_SECONDS_FIELD_NUMBER: builtins.int
+    CPU_SECONDS_FIELD_NUMBER: builtins.int
+    FRAMES_FIELD_NUMBER: builtins.int
+    PARTS_FIELD_NUMBER: builtins.int
+    wall_seconds: builtins.float
+    """From the order to the finished file, on the worker; fetching and storing are not in it."""
+    cpu_seconds: builtins.float
+    """Of the runner; what the model server used is not in it."""
+    frames: builtins.int
+    """Frames this attempt made; those of earlier attempts are not among them."""
+    @builtins.property
+    def parts(self) -> containers.RepeatedCompositeFieldContainer[PartUsage]:
+        """In the order of a frame's way."""
+
+    def __init__(
+        self,
+        *,
+        wall_seconds: builtins.float = ...,
+        cpu_seconds: builtins.float = ...,
+        frames: builtins.int = ...,
+        parts: abc.Iterable[PartUsage] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cpu_seconds", b"cpu_seconds", "frames", b"frames", "parts", b"parts", "wall_seconds", b"wall_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PartUsage(message.Message):
+    """One part of the work."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    SECONDS_FIELD_NUMBER: builtins.int
+    TIMES_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """e.g. `decode`, `to RGB`, `model 1`, `to YUV`, `encode`, `assemble`."""
+    seconds: builtins.float
+    """Spent in it; parts run side by side."""
+    times: builtins.int
+    """How often."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        seconds: builtins.float = ...,
+        times: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "seconds", b"seconds", "times", b"times"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
