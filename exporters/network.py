@@ -56,7 +56,7 @@ class Network:
         edges = self._between_edges(self.load(), model, half=False)
 
         def compute(tensors: Tensors) -> Tensors:
-            with torch.inference_mode():
+            with torch.inference_mode(), _one_thread():
                 results = edges(*(torch.from_numpy(tensors[name]) for name in model.inputs))
             results = results if isinstance(results, tuple) else (results,)
             return {name: result.numpy() for name, result in zip(model.outputs, results, strict=True)}
@@ -163,6 +163,17 @@ def _tidied(graph: onnx.ModelProto) -> onnx.ModelProto:
 def _first_sentence(error: Exception, otherwise: str) -> str:
     first = str(error).strip().partition("\n")[0]
     return first if first and len(first) < 300 else otherwise[:300]
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """For small pictures: threads that spin while they wait for each other take longer than the work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager

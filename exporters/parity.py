@@ -87,6 +87,7 @@ def session(graph: bytes) -> Reference:
     """The graph on ONNX Runtime. Raises ExportFailed for a graph it does not take."""
     options = ort.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         opened = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own errors have no common base but this

@@ -1,0 +1,36 @@
+"""A model comes in while the stack runs, and the next command uses it; what is wrong with another harms nobody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import checkpoints
+from clips import Clip, make_clip, read_clip
+from local_stack import Stack
+
+SMALL = Clip(width=64, height=48, frames=5)
+
+
+def test_an_imported_model_is_used_by_the_next_command(stack: Stack, tmp_path: Path) -> None:
+    file, clip, out = checkpoints.compact(tmp_path), make_clip(tmp_path / "in.mp4", SMALL), tmp_path / "out.mp4"
+    imported = stack.run("models", "import", file, "--license", "MIT", "--name", "imported_x2", "--json", timeout=170)
+    assert imported.code == 0, imported.err
+    used = stack.run("run", clip, "--step", "enhance:model=imported_x2", "-o", out, timeout=170)
+    assert used.code == 0, used.err
+    assert read_clip(out).pictures[0].shape == (96, 128, 3)
+    listed = stack.run("models", "list", "--json")
+    states = {record["model"]["name"]: record["model"]["state"] for record in listed.records}
+    assert states["imported_x2"] == "loaded"
+
+
+def test_a_broken_model_fails_its_job_and_no_other(stack: Stack, tmp_path: Path) -> None:
+    broken = stack.data / "models" / "broken"
+    (broken / "1").mkdir(parents=True)
+    (broken / "1" / "model.onnx").write_bytes(b"no graph")
+    (broken / "config.pbtxt").write_text('name: "broken" backend: "onnxruntime" max_batch_size: 1')
+    clip = make_clip(tmp_path / "in.mp4", SMALL)
+    failed = stack.run("run", clip, "--step", "enhance:model=broken", "-o", tmp_path / "no.mp4", timeout=170)
+    assert failed.code == 1
+    assert "MODEL_" in failed.err
+    used = stack.run("run", clip, "--step", "enhance", "-o", tmp_path / "out.mp4", timeout=170)
+    assert used.code == 0, used.err
