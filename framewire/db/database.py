@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from framewire.db.direct import DirectReader
 from framewire.errors import ErrorCode, LocalError, Unavailable
 
 _WAIT = 10.0  # seconds for a connection or a lock
@@ -24,8 +25,10 @@ _GONE = ("08", "40", "53", "57")  # SQLSTATE classes: connection, rolled back (a
 class Database:
     """Transactions on one database. Both kinds raise Unavailable (DATABASE_UNAVAILABLE) when it does not answer."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, direct: DirectReader | None = None) -> None:
         self.engine = engine
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT")
+        self._direct = direct
         self.outbox_filled = asyncio.Event()
         """Set when a transaction of this process that filled the outbox was committed."""
         # SQLite has one writer at a time and lets the others poll; waiting in line here is fair and quicker.
@@ -42,7 +45,7 @@ class Database:
         """
         parsed = _parse(url)
         if parsed.drivername == "sqlite+aiosqlite":
-            return cls(_sqlite_engine(parsed))
+            return cls(_sqlite_engine(parsed), None if _in_memory(parsed) else DirectReader(parsed))
         if parsed.drivername == "postgresql+asyncpg":
             return cls(_postgres_engine(parsed))
         raise LocalError(
@@ -58,6 +61,20 @@ class Database:
                 async with connection.begin():
                     yield connection
 
+    async def read_one(self, statement: sa.Select[Any]) -> sa.Row[Any] | None:
+        """The row of a statement that finds one at most, as it was last committed, without a transaction around it.
+
+        What is asked for most, by its key, is asked for this way: a transaction costs several times the statement.
+        """
+        with _unavailable():
+            if self._direct is not None:
+                return await self._direct.read_one(statement)
+            if self.engine.dialect.name == "sqlite":
+                async with self.read() as connection:
+                    return _at_most_one(await connection.execute(statement))
+            async with self._autocommit.connect() as connection:
+                return _at_most_one(await connection.execute(statement))
+
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """A transaction that is committed when the block ends, and rolled back when it raises."""
@@ -72,7 +89,13 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection. Idempotent."""
+        if self._direct is not None:
+            await self._direct.close()
         await self.engine.dispose()
+
+
+def _at_most_one(result: sa.CursorResult[Any]) -> sa.Row[Any] | None:
+    return result.one_or_none()
 
 
 def _parse(url: str) -> URL:
@@ -94,7 +117,7 @@ def _postgres_engine(url: URL) -> AsyncEngine:
 
 
 def _sqlite_engine(url: URL) -> AsyncEngine:
-    in_memory = url.query.get("vfs") == "memdb"
+    in_memory = _in_memory(url)
     engine = create_async_engine(
         url,
         poolclass=sa.pool.AsyncAdaptedQueuePool,
@@ -107,6 +130,10 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
     sa.event.listen(engine.sync_engine, "connect", _configure_sqlite)
     sa.event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
+
+
+def _in_memory(url: URL) -> bool:
+    return url.query.get("vfs") == "memdb" or url.database in {None, "", ":memory:"}
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:

@@ -73,8 +73,10 @@ class JobStore:
 
     async def get(self, workspace_id: str, job_id: str) -> Job:
         """One job. Raises NotFound (JOB_NOT_FOUND)."""
-        async with self._database.read() as connection:
-            return rows.job(await _find(connection, workspace_id, job_id))
+        row = await self._database.read_one(_BY_ID.params(workspace_id=workspace_id, job_id=job_id))
+        if row is None:
+            raise _no_such_job(job_id)
+        return rows.job(row)
 
     async def list(
         self, workspace_id: str, *, limit: int, before: str = "", wanted: JobFilter | None = None
@@ -229,6 +231,15 @@ async def _put_cancellation(connection: AsyncConnection, order: JobOrder) -> Non
     await outbox.put(connection, order.workspace_id, order.job_id, (OutboxKind.REMOVE_ORDER, payload))
 
 
+_BY_ID = sa.select(jobs).where(
+    jobs.c.workspace_id == sa.bindparam("workspace_id"), jobs.c.job_id == sa.bindparam("job_id")
+)
+
+
+def _no_such_job(job_id: str) -> NotFound:
+    return NotFound(f"no job {job_id}", code=ErrorCode.JOB_NOT_FOUND)
+
+
 async def _find(connection: AsyncConnection, workspace_id: str | None, job_id: str, *, lock: bool = False) -> rows.Row:
     """The job's row; of any workspace when none is named."""
     query = sa.select(jobs).where(jobs.c.job_id == job_id)
@@ -236,7 +247,7 @@ async def _find(connection: AsyncConnection, workspace_id: str | None, job_id: s
         query = query.where(jobs.c.workspace_id == workspace_id)
     row = (await connection.execute(query.with_for_update() if lock else query)).one_or_none()
     if row is None:
-        raise NotFound(f"no job {job_id}", code=ErrorCode.JOB_NOT_FOUND)
+        raise _no_such_job(job_id)
     return row
 
 
