@@ -80,7 +80,7 @@ class Player:
         signed = reserved["upload"]
         headers = signed.get("headers", {})
         async with self._http.request(signed["method"], signed["url"], data=data, headers=headers) as answer:
-            assert answer.status == 200
+            assert answer.status == 200, await answer.text()
         return await self._wire.call("AssetService/CompleteUpload", {"assetId": reserved["asset"]["assetId"]})
 
     async def _watch(self, step: JSON) -> list[JSON]:
