@@ -6,7 +6,7 @@ import pytest
 
 from coordinator.__main__ import VARIABLES, main, read_settings
 from coordinator.sandbox import Layer
-from coordinator.settings import SINGLE_THREADED, runner_environment
+from coordinator.settings import FRUGAL, SINGLE_THREADED, runner_environment
 from framewire.errors import LocalError
 from framewire.v1.step_pb2 import LANE_CPU
 
@@ -89,7 +89,7 @@ def test_a_runner_is_told_nothing_that_opens_a_door() -> None:
         "AWS_SECRET_ACCESS_KEY": "x",
         "LC_ALL": "C",
     }
-    assert runner_environment(variables) == {"PATH": "/bin", "LC_ALL": "C", **SINGLE_THREADED}
+    assert runner_environment(variables) == {"PATH": "/bin", "LC_ALL": "C", **SINGLE_THREADED, **FRUGAL}
 
 
 def test_a_worker_that_requires_what_is_not_there_does_not_start(
