@@ -1,7 +1,7 @@
 """A server to measure: `gateway` is the real one on real NATS and SQLite, `bare` does nothing but fan out and answer.
 
 It says where it is in one line of JSON. The bare one is told `publish RATE SECONDS` on stdin, gives every job progress
-and prints how many events each got; events for the gateway come over NATS, as those of workers do. Another line ends it.
+and prints how many events each got; events for the gateway come over NATS, as those of workers do. All else ends it.
 """
 
 from __future__ import annotations

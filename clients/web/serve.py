@@ -1,4 +1,4 @@
-"""Serves watch.html and passes /v1/ on to a gateway, so that both have one origin, as behind a reverse proxy.
+"""Serves the pages and passes calls on to a gateway, so that both have one origin, as behind a reverse proxy.
 
 python clients/web/serve.py [--port 7690] [--gateway http://127.0.0.1:7680]
 """
@@ -11,15 +11,15 @@ from pathlib import Path
 
 from aiohttp import ClientSession, ClientTimeout, web
 
-PAGE = Path(__file__).with_name("watch.html")
+PAGES = ("watch.html", "grpc-web.html", "grpc-web.js")
 PASSED_ON = ("Accept", "Content-Type", "Last-Event-ID")
 SESSION = web.AppKey("session", ClientSession)
 GATEWAY = web.AppKey("gateway", str)
 
 
 async def page(request: web.Request) -> web.FileResponse:
-    """The page."""
-    return web.FileResponse(PAGE)
+    """One of the pages; watch.html when none is named."""
+    return web.FileResponse(Path(__file__).with_name(request.path.strip("/") or PAGES[0]))
 
 
 async def pass_on(request: web.Request) -> web.StreamResponse:
@@ -49,8 +49,10 @@ def application(gateway: str) -> web.Application:
     app = web.Application()
     app[GATEWAY] = gateway.rstrip("/")
     app.cleanup_ctx.append(_session)
-    app.router.add_get("/", page)
+    for name in ("", *PAGES):
+        app.router.add_get(f"/{name}", page)
     app.router.add_route("*", "/v1/{rest:.*}", pass_on)
+    app.router.add_post("/{method:framewire[.]v1[.].*}", pass_on)
     return app
 
 
