@@ -67,6 +67,13 @@ class RecurrentEnhancer(nn.Module):
         """Take weights from a safetensors file. Raises RuntimeError when they are another shape's."""
         self.load_state_dict(load_file(path))
 
+    def borrow(self, path: Path) -> None:
+        """Take those weights from another network's file that have the same place and shape here."""
+        own = self.state_dict()
+        self.load_state_dict(
+            {**own, **{k: v for k, v in load_file(path).items() if k in own and v.shape == own[k].shape}}
+        )
+
     def start(self, batch: int, height: int, width: int) -> Tensor:
         """The state at the start of a film."""
         return torch.zeros(batch, self.shape.state_channels, height // BLOCK, width // BLOCK)

@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         "--work", type=Path, default=Path("out/train"), help="material, checkpoints; default: %(default)s"
     )
     parser.add_argument("--fresh", action="store_true", help="start over, whatever checkpoint there is")
-    parser.add_argument("--start-from", type=Path, help="weights to start from instead of from bicubic")
+    parser.add_argument("--start-from", type=Path, help="weights to start from, also of a related network")
     parser.add_argument("--output", type=Path, help="default: exporters/weights/<network>.safetensors")
     return parser
 
@@ -83,7 +83,7 @@ def _device(name: str) -> torch.device:
 def _network(known: networks.Network, start: Path | None) -> RecurrentEnhancer:
     network = RecurrentEnhancer(known.shape)
     if start is not None:
-        network.load(start)
+        network.borrow(start)
     return network
 
 
