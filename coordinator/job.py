@@ -136,7 +136,7 @@ class Job:
         )
 
     def _compare(self, inspection: Inspection, result: Result, began: float) -> RunnerDone:
-        made = inspect(self._target, self._limits)
+        made = inspect(self._target, self._limits.of_results())
         fidelity = fidelity_report(
             self._source,
             self._target,
@@ -149,7 +149,7 @@ class Job:
                 remarks=result.remarks,
                 counters=result.counters,
             ),
-            limits=self._limits,
+            limits=self._limits.of_results(),
         )
         fidelity.usage.CopyFrom(usage_message(result, wall=time.monotonic() - began, cpu=time.process_time()))
         thumbnail = self._thumbnail(inspection, result)

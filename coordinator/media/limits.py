@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from framewire.errors import ErrorCode, MediaError, StepError
 
@@ -38,6 +38,10 @@ class MediaLimits:
     """Seconds of processor time from one decoded picture to the next."""
     io_timeout: float = 30.0
     """Seconds one read of the file may take."""
+
+    def of_results(self) -> MediaLimits:
+        """For reading what was written: a result may be larger than an input."""
+        return replace(self, max_input_pixels=self.max_output_pixels, max_input_side=self.max_output_side)
 
     def check_input(self, width: int, height: int) -> None:
         """Raise MediaError (MEDIA_TOO_LARGE) for a picture that is over the limit."""

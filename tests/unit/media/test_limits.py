@@ -50,3 +50,10 @@ def test_decoding_without_a_picture_ends_after_its_processor_time() -> None:
     with pytest.raises(MediaError) as refused:
         budget.packet(100)
     assert refused.value.code == ErrorCode.MEDIA_UNREADABLE
+
+
+def test_a_result_larger_than_inputs_may_be_can_be_read(tmp_path: Path) -> None:
+    # 320x240 H.264 stands for a result, with limits as small
+    limits = MediaLimits(max_input_pixels=200 * 200, max_output_pixels=320 * 240)
+    path = make_clip(tmp_path / "result.mp4", Clip(width=320, height=240, frames=2, sounds=()))
+    assert inspect(path, limits.of_results()).video.width == 320
