@@ -84,7 +84,8 @@ def test_a_community_checkpoint_is_recognised_and_proven(make, architecture, sca
 
 
 def test_lama_takes_a_picture_and_a_mask_and_fills_what_is_masked(files: Path, home: Path) -> None:
-    found = bring_in(checkpoints.lama(files), labels("lama"), home / "models")
+    with checkpoints.small_lama():
+        found = bring_in(checkpoints.lama(files), labels("lama"), home / "models")
     assert (found.model.kind, found.model.size_multiple) == (Kind.INPAINT, 8)
     assert found.triton.within(found.model.tolerance)
     run = session((home / "models" / "lama" / GRAPH).read_bytes())
