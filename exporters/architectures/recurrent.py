@@ -48,6 +48,8 @@ class RecurrentEnhancer(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
+        self.slope = 0.0
+        """Of activations below zero. Training begins with more than 0, or most channels die in its first minutes."""
         self.side = BLOCK * shape.scale
         self.first = nn.Conv2d(_PIXELS + shape.state_channels, shape.channels, 3)
         self.body = nn.ModuleList(nn.Conv2d(shape.channels, shape.channels, 3, padding=1) for _ in range(shape.depth))
@@ -61,6 +63,8 @@ class RecurrentEnhancer(nn.Module):
             nn.init.zeros_(layer.bias)
         with torch.no_grad():
             self.last.weight[: self.side**2 * _COLOURS] = 0
+            # large enough to be worth looking at: what is remembered is otherwise lost beside the pixels
+            nn.init.normal_(self.last.weight[self.side**2 * _COLOURS :], 0, 0.4)
             self.last.bias.zero_()  # type: ignore[union-attr]  # the convolution is built with a bias
 
     def load(self, path: Path) -> None:
@@ -93,10 +97,13 @@ class RecurrentEnhancer(nn.Module):
             pixels = to_blocks(pad_edges(frames.float()), BLOCK)
             interpolated = functional.conv2d(pixels, self.interpolation)  # type: ignore[arg-type]  # a buffer is a tensor
             known = torch.cat([pixels / 255 - 0.5, functional.pad(state.float(), (1, 1, 1, 1))], dim=1)
-            features = torch.relu(self.first(known))
+            features = self._bent(self.first(known))
         found = self._body(features)
         residual, memory = torch.split(found.float(), [self.side**2 * _COLOURS, self.shape.state_channels], dim=1)
         return interpolated, 255 * residual, torch.tanh(memory)
+
+    def _bent(self, values: Tensor) -> Tensor:
+        return functional.leaky_relu(values, self.slope) if self.slope else torch.relu(values)
 
     def _body(self, features: Tensor) -> Tensor:
         before = features
@@ -104,8 +111,8 @@ class RecurrentEnhancer(nn.Module):
             found = layer(features)
             if index % 2:
                 found = found + before
-                before = torch.relu(found)
-            features = torch.relu(found)
+                before = self._bent(found)
+            features = before if index % 2 else self._bent(found)
         result: Tensor = self.last(features)
         return result
 

@@ -19,6 +19,8 @@ from exporters.train.cache import Material
 
 _FLOOR = 0.6  # grey levels: errors of interpolation below this count as this, so that flat areas do not rule
 _STEADINESS = 0.25
+_SLOPE = 0.2  # of activations below zero at the start of training
+_BENT = 0.6  # part of training after which there is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +112,7 @@ class Training:
     def _learn(self, batch: tuple[Tensor, Tensor]) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate()
+        self._network.slope = max(0.0, _SLOPE * (1 - self._done() / _BENT))
         error = self._errors(*batch)
         self._optimizer.zero_grad(set_to_none=True)
         error.backward()  # type: ignore[no-untyped-call]  # torch's

@@ -89,6 +89,14 @@ def test_training_goes_on_where_it_was_saved(material: cache.Material, tmp_path:
         assert torch.allclose(one, other, atol=1e-6)
 
 
+def test_activations_bend_at_zero_only_when_training_ends(material: cache.Material) -> None:
+    made = training(10)
+    slopes = [made._network.slope for _ in made.run(material)]
+    assert slopes[0] == pytest.approx(0.2)
+    assert slopes == sorted(slopes, reverse=True)
+    assert slopes[-1] == made.averaged.slope == 0
+
+
 def test_training_that_diverges_says_so(material: cache.Material) -> None:
     broken = training(3)
     with torch.no_grad():
