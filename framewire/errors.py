@@ -39,6 +39,15 @@ class ErrorCode(enum.StrEnum):
     UPLOAD_MISSING = "UPLOAD_MISSING"  # Completed, but no bytes were sent.
     UPLOAD_SIZE_MISMATCH = "UPLOAD_SIZE_MISMATCH"  # Another number of bytes arrived than was declared.
     UPLOAD_HASH_MISMATCH = "UPLOAD_HASH_MISMATCH"  # Other bytes arrived than were declared.
+    UPLOAD_INCOMPLETE = "UPLOAD_INCOMPLETE"  # Completed, but parts are missing; the message names them.
+    UPLOAD_OFFSET_MISMATCH = "UPLOAD_OFFSET_MISMATCH"  # The upload stands at another offset; go on there.
+    UPLOAD_CHECKSUM_MISMATCH = "UPLOAD_CHECKSUM_MISMATCH"  # These bytes were damaged on the way; send them again.
+    UPLOAD_BUSY = "UPLOAD_BUSY"  # Somebody else is sending this upload's bytes.
+    UPLOAD_TOO_LARGE = "UPLOAD_TOO_LARGE"  # More bytes than were declared, or than an upload may have.
+    UPLOAD_TYPE_UNSUPPORTED = "UPLOAD_TYPE_UNSUPPORTED"  # The bytes are no video, picture or sound that is taken.
+    UPLOAD_EXPIRED = "UPLOAD_EXPIRED"  # The upload was not finished in time; its bytes are deleted.
+    UPLOAD_ENDED = "UPLOAD_ENDED"  # The asset is READY; nothing more can be sent.
+    PROBE_UNAVAILABLE = "PROBE_UNAVAILABLE"  # What looks into uploads does not work on the server.
     JOB_NOT_FOUND = "JOB_NOT_FOUND"  # No such job in this workspace.
     JOB_NOT_FAILED = "JOB_NOT_FAILED"  # Only a job that has failed can be retried.
     PLAYLIST_NOT_READY = "PLAYLIST_NOT_READY"  # Nothing of the result can be watched yet; ask again.

@@ -12,6 +12,7 @@ from framewire.db.jobs import JobStore
 from framewire.db.migrate import upgrade
 from framewire.db.outbox import IN_STORE, ON_BUS, Outbox
 from framewire.db.repair import RepairStore
+from framewire.db.uploads import UploadStore
 from framewire.db.waiting import QueueView
 from gateway import reconciler, release
 from gateway.addresses import Address
@@ -19,12 +20,13 @@ from gateway.background import Background
 from gateway.dead import DeadLetterOffice
 from gateway.estimate import Estimator
 from gateway.fleet import Fleet
-from gateway.handlers import stream_handlers, unary_handlers
+from gateway.handlers import intake_handlers, stream_handlers, unary_handlers
 from gateway.handlers.assets import AssetHandlers
 from gateway.handlers.jobs import JobHandlers
 from gateway.handlers.operations import OperationsHandlers
 from gateway.handlers.playlist import PlaylistHandlers
 from gateway.handlers.steps import StepHandlers
+from gateway.handlers.uploads import UploadHandlers, UploadParts
 from gateway.limits import Gate, LimitSettings
 from gateway.models import LiveModels
 from gateway.pipeline import Pipeline
@@ -37,7 +39,12 @@ from gateway.release import Releaser
 from gateway.rest.server import RestServer
 from gateway.rest.settings import HttpSettings
 from gateway.rpc.server import RpcServer
-from gateway.uploads import SigningStore, UploadChecker
+from gateway.uploads import SigningStore, UploadChecker, UploadSettings
+from gateway.uploads.creator import UploadCreator
+from gateway.uploads.deletions import DELETIONS
+from gateway.uploads.finish import Finisher
+from gateway.uploads.probe import ProbeProgram
+from gateway.uploads.writer import UploadWriter
 from gateway.watch import Watcher
 
 GRACE = 5.0
@@ -58,11 +65,12 @@ class Gateway:
         rest: Address,
         limits: LimitSettings | None = None,
         http: HttpSettings | None = None,
+        uploads: UploadSettings | None = None,
     ) -> None:
         self._stopping = asyncio.Event()
         self._database = database
         fleet = Fleet(bus.workers, bus.controls)
-        jobs, assets = JobStore(database, fleet.window), AssetStore(database, fleet.window)
+        jobs, assets = JobStore(database, fleet.window), AssetStore(database, fleet.window, DELETIONS)
         self._recorder = Recorder(jobs, bus.events)
         outbox = Outbox(database)
         relay = Relay(outbox, database.outbox_filled, bus, store, kinds=ON_BUS)
@@ -77,15 +85,18 @@ class Gateway:
             Background("reconciler", self._reconciler.round, every=reconciler.EVERY),
         )
         queue = QueueView(database, fleet.window)
+        upload_parts = _upload_parts(database, assets, store, uploads or UploadSettings())
         pipeline = Pipeline(
             unary=unary_handlers(
-                AssetHandlers(assets, store, UploadChecker(store)),
+                AssetHandlers(assets, store),
+                upload_handlers := UploadHandlers(upload_parts),
                 job_handlers := _job_handlers(jobs, assets, bus, fleet, queue, self._stopping),
                 PlaylistHandlers(jobs, Playlists(bus.events, store)),
                 StepHandlers(LiveModels(fleet)),
                 OperationsHandlers(fleet, bus.controls, queue, DeadLetterOffice(bus.dead_letters, jobs)),
             ),
             streams=stream_handlers(job_handlers),
+            intakes=intake_handlers(upload_handlers),
             gate=Gate(limits or LimitSettings()),
         )
         checks = {"database": database.ping, "bus": bus.ping, "store": lambda: store.head("readyz")}
@@ -119,3 +130,16 @@ def _job_handlers(
 ) -> JobHandlers:
     watcher = Watcher(jobs, assets, bus.events, stopping)
     return JobHandlers(jobs, assets, LiveModels(fleet), watcher, Estimator(queue, fleet))
+
+
+def _upload_parts(database: Database, assets: AssetStore, store: SigningStore, settings: UploadSettings) -> UploadParts:
+    uploads = UploadStore(database)
+    checker = UploadChecker(store, settings, ProbeProgram(settings) if settings.probe else None)
+    return UploadParts(
+        settings=settings,
+        store=store,
+        uploads=uploads,
+        creator=UploadCreator(assets, store, settings),
+        writer=UploadWriter(uploads, store, settings),
+        finisher=Finisher(assets, uploads, store, checker, settings.keep),
+    )

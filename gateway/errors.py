@@ -34,6 +34,15 @@ STATUSES: Mapping[ErrorCode, grpc.StatusCode] = {
     ErrorCode.UPLOAD_MISSING: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorCode.UPLOAD_SIZE_MISMATCH: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorCode.UPLOAD_HASH_MISMATCH: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.UPLOAD_INCOMPLETE: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.UPLOAD_OFFSET_MISMATCH: grpc.StatusCode.ABORTED,
+    ErrorCode.UPLOAD_CHECKSUM_MISMATCH: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.UPLOAD_BUSY: grpc.StatusCode.ABORTED,
+    ErrorCode.UPLOAD_TOO_LARGE: grpc.StatusCode.INVALID_ARGUMENT,
+    ErrorCode.UPLOAD_TYPE_UNSUPPORTED: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.UPLOAD_EXPIRED: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.UPLOAD_ENDED: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.PROBE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     ErrorCode.JOB_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorCode.JOB_NOT_FAILED: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorCode.PLAYLIST_NOT_READY: grpc.StatusCode.NOT_FOUND,
@@ -89,7 +98,12 @@ HTTP: Mapping[grpc.StatusCode, int] = {
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 
-HTTP_ONLY: Mapping[ErrorCode, int] = {ErrorCode.METHOD_NOT_ALLOWED: 405}
+HTTP_ONLY: Mapping[ErrorCode, int] = {
+    ErrorCode.METHOD_NOT_ALLOWED: 405,
+    ErrorCode.UPLOAD_BUSY: 423,
+    ErrorCode.UPLOAD_TOO_LARGE: 413,
+    ErrorCode.UPLOAD_CHECKSUM_MISMATCH: 460,  # tus's own
+}
 """What HTTP has a status of its own for."""
 _PAUSE = 1.0  # seconds after which a call that may succeed later is to be tried again
 log = logging.getLogger(__name__)

@@ -61,8 +61,17 @@ class Allowance:
 class Buckets:
     """One token bucket a caller. Full at first; refilled evenly."""
 
-    def __init__(self, name: str, quota: int, window: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        name: str,
+        quota: int,
+        window: int,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        counted: str = "calls",
+    ) -> None:
         self._name = name
+        self._counted = counted
         self._quota = quota
         self._window = window
         self._clock = clock
@@ -79,7 +88,7 @@ class Buckets:
             self._tokens.popitem(last=False)
         if not enough:
             wait = (1.0 - tokens) * self._window / self._quota
-            words = f"more than {self._quota} calls in {self._window} s from this {self._name}"
+            words = f"more than {self._quota} {self._counted} in {self._window} s from this {self._name}"
             raise TooMuch(words, code=ErrorCode.RATE_LIMITED, retry_after=wait)
         left = tokens - 1.0
         full_in = math.ceil((self._quota - left) * self._window / self._quota)

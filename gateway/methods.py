@@ -33,6 +33,8 @@ class Method:
     response: type[Message]
     streams: bool
     """It answers with a stream."""
+    takes_stream: bool
+    """It is asked with a stream, which only gRPC can send."""
     http: HttpRule
     """Its address on REST."""
     descriptor: MethodDescriptor
@@ -56,6 +58,7 @@ def _method(descriptor: MethodDescriptor) -> Method:
         request=message_factory.GetMessageClass(descriptor.input_type),
         response=message_factory.GetMessageClass(descriptor.output_type),
         streams=descriptor.server_streaming,
+        takes_stream=descriptor.client_streaming,
         http=descriptor.GetOptions().Extensions[annotations_pb2.http],
         descriptor=descriptor,
     )

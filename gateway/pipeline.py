@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -64,6 +64,8 @@ class Arrival:
 UnaryHandler = Callable[[Call, Any], Awaitable[Message]]
 StreamHandler = Callable[[Call, Any], Awaitable[AsyncGenerator[Any, None] | None]]
 """Checks first, then the messages; None when it is known that there will be none."""
+IntakeHandler = Callable[[Call, AsyncIterator[Any]], Awaitable[Message]]
+"""Messages in, one answer."""
 
 Parse = Callable[[], Message]
 _Handler = TypeVar("_Handler")
@@ -77,11 +79,13 @@ class Pipeline:
         *,
         unary: Mapping[str, UnaryHandler],
         streams: Mapping[str, StreamHandler],
+        intakes: Mapping[str, IntakeHandler] | None = None,
         identify: Identify = anonymous,
         gate: Gate | None = None,
     ) -> None:
         self._unary = unary
         self._streams = streams
+        self._intakes = intakes or {}
         self._identify = identify
         self._gate = gate or Gate(LimitSettings())
 
@@ -119,17 +123,43 @@ class Pipeline:
             return None
         return _Answers(messages, arrival, leave).read()
 
+    async def intake(self, method: Method, requests: AsyncIterator[Parse], arrival: Arrival) -> Message:
+        """The answer of a method that is asked with a stream, for which a place among the streams is taken."""
+        with errors.only_typed(arrival.request_id), self.sender(arrival):
+            return await _known(self._intakes, method)(await self.caller(arrival), _checked(requests))
+
+    @contextlib.contextmanager
+    def sender(self, arrival: Arrival) -> Iterator[None]:
+        """A place for somebody who sends for longer than a call takes. Raises TooMuch."""
+        leave = self._gate.open_stream(arrival.peer)
+        try:
+            yield
+        finally:
+            leave()
+
+    async def caller(self, arrival: Arrival) -> Call:
+        """Who calls, counted. Raises TooMuch (RATE_LIMITED)."""
+        principal = await self._identify(arrival.metadata)
+        if allowance := self._gate.count(arrival.peer, principal.key):
+            arrival.headers.update(allowance.headers)
+        return Call(request_id=arrival.request_id, principal=principal)
+
     def _bound(self, arrival: Arrival) -> float:
         longest = self._gate.deadline or float("inf")
         return longest if arrival.timeout is None else min(arrival.timeout, longest)
 
     async def _admit(self, parse: Parse, arrival: Arrival) -> tuple[Call, Message]:
-        principal = await self._identify(arrival.metadata)
-        if allowance := self._gate.count(arrival.peer, principal.key):
-            arrival.headers.update(allowance.headers)
+        call = await self.caller(arrival)
         request = parse()
         validate(request)
-        return Call(request_id=arrival.request_id, principal=principal), request
+        return call, request
+
+
+async def _checked(requests: AsyncIterator[Parse]) -> AsyncIterator[Message]:
+    async for parse in requests:
+        request = parse()
+        validate(request)
+        yield request
 
 
 def _known(handlers: Mapping[str, _Handler], method: Method) -> _Handler:

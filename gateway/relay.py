@@ -18,9 +18,10 @@ from framewire.bus.interface import Bus, EventConflict
 from framewire.db.outbox import IN_STORE, ON_BUS, Outbox, OutboxKind, OutboxRow
 from framewire.jobs.states import ends_job
 from framewire.logs import log_context
-from framewire.storage.interface import ObjectStore
+from framewire.storage.parts import PartStore
 from framewire.v1.job_pb2 import (
     JOB_STATE_CANCELLED,
+    JOB_STATE_FAILED,
     JOB_STATE_QUEUED,
     JOB_STATE_WAITING_UPLOAD,
     Event,
@@ -46,7 +47,7 @@ class Relay:
         outbox: Outbox,
         filled: asyncio.Event,
         bus: Bus,
-        store: ObjectStore,
+        store: PartStore,
         *,
         kinds: frozenset[OutboxKind] = frozenset(OutboxKind),
         poll: float = 5.0,
@@ -140,6 +141,8 @@ class Relay:
                 await self._store.delete(row.payload.decode())
             case OutboxKind.DELETE_BELOW:
                 await self._store.delete_below(row.payload.decode())
+            case OutboxKind.ABORT_PARTS:
+                await self._store.abort_parts(*row.payload.decode().split("\n"))
 
     async def _append(self, event: Event) -> None:
         last = await self._bus.events.last(event.job_id)
@@ -185,7 +188,8 @@ class _Rest:
 def may_follow(last: Event | None, event: Event) -> bool:
     """Whether the gateway may still say `event` when `last` is the newest of the job's log.
 
-    The gateway begins a log (WAITING_UPLOAD, QUEUED), ends one that no worker holds (CANCELLED), and opens one again
+    The gateway begins a log (WAITING_UPLOAD, QUEUED), ends one that no worker holds (CANCELLED; FAILED, when the upload
+    it waited for was never finished), and opens one again
     that ended in failure (QUEUED with the number of the failure); a job that runs is ended by its worker, which hears
     of the cancellation.
     """
@@ -194,7 +198,7 @@ def may_follow(last: Event | None, event: Event) -> bool:
         return True
     if event.number:
         return last.number == event.number
-    if state == JOB_STATE_QUEUED:
+    if state in {JOB_STATE_QUEUED, JOB_STATE_FAILED}:
         return last.status.state == JOB_STATE_WAITING_UPLOAD
     if state == JOB_STATE_CANCELLED:
         return last.status.state in {JOB_STATE_WAITING_UPLOAD, JOB_STATE_QUEUED}

@@ -27,7 +27,7 @@ from framewire.v1.asset_pb2 import Asset, AssetState
 from framewire.v1.job_pb2 import JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, JOB_STATE_WAITING_UPLOAD, Event
 from framewire.work.v1.work_pb2 import JobOrder
 
-NOT_ENDED: dict[str, Any] = {"end_time": None, "error_code": "", "error_message": ""}
+NOT_ENDED: dict[str, Any] = {"end_time": None, "error_code": "", "error_message": "", "segments_gone": False}
 """What a row says of its end while there is none."""
 _ENDED = frozenset(state_name(state) for state in TERMINAL)
 _OVER = frozenset(state_name(state) for state in FINAL)

@@ -26,6 +26,7 @@ class OutboxKind(enum.StrEnum):
     REMOVE_ORDER = "remove_order"  # framewire.work.v1.JobOrder, from the queue
     DELETE_OBJECT = "delete_object"  # the object's key in UTF-8
     DELETE_BELOW = "delete_below"  # what the keys of the objects begin with, in UTF-8
+    ABORT_PARTS = "abort_parts"  # key and id of a multipart upload, a line each, in UTF-8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,9 @@ class OutboxRow:
     payload: bytes
 
 
-IN_STORE = frozenset({OutboxKind.DELETE_OBJECT, OutboxKind.DELETE_BELOW})
+Entry = tuple[OutboxKind, bytes]
+"""What is to be done, with its payload."""
+IN_STORE = frozenset({OutboxKind.DELETE_OBJECT, OutboxKind.DELETE_BELOW, OutboxKind.ABORT_PARTS})
 ON_BUS = frozenset(OutboxKind) - IN_STORE
 """What each server behind the gateway is needed for. Rows of one subject are all of one of these."""
 
@@ -80,7 +83,7 @@ async def delete_segments(connection: AsyncConnection, workspace_id: str, job_id
     await put(connection, workspace_id, f"seg_{job_id.partition('_')[2]}", (OutboxKind.DELETE_BELOW, prefix.encode()))
 
 
-async def put(connection: AsyncConnection, workspace_id: str, subject: str, *entries: tuple[OutboxKind, bytes]) -> None:
+async def put(connection: AsyncConnection, workspace_id: str, subject: str, *entries: Entry) -> None:
     """Add rows, in order, to the transaction of `connection`."""
     now = datetime.now(UTC)
     for kind, payload in entries:  # one by one: the order of numbers is the order of sending

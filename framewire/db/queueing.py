@@ -13,17 +13,19 @@ from framewire.db.releasing import Place, Windows
 from framewire.db.rows import job_state, timestamp
 from framewire.db.tables import assets, job_inputs, jobs
 from framewire.errors import ErrorCode, NotFound
-from framewire.v1.job_pb2 import Event, StatusChange
+from framewire.v1.job_pb2 import Error, Event, StatusChange
 from framewire.work.v1.work_pb2 import InputFile, JobOrder
 
 
-async def announce(connection: AsyncConnection, order: JobOrder, state: str, message: str = "") -> None:
+async def announce(
+    connection: AsyncConnection, order: JobOrder, state: str, message: str = "", *, error: Error | None = None
+) -> None:
     """Leave in the outbox that the job entered `state`, before any attempt of a worker."""
     event = Event(
         job_id=order.job_id,
         workspace_id=order.workspace_id,
         time=timestamp(datetime.now(UTC)),
-        status=StatusChange(state=job_state(state), message=message),
+        status=StatusChange(state=job_state(state), message=message, error=error),
     )
     entry = (OutboxKind.APPEND_EVENT, event.SerializeToString())
     await outbox.put(connection, order.workspace_id, order.job_id, entry)

@@ -62,8 +62,20 @@ assets = sa.Table(
     sa.Column("source_job_id", sa.String(30), nullable=False),
     sa.Column("media", sa.LargeBinary, nullable=True),
     sa.Column("create_time", UtcTime, nullable=False),
-    sa.Column("expire_time", UtcTime, nullable=True),
+    sa.Column("expire_time", UtcTime, nullable=True, index=True),
     sa.Index(None, "workspace_id", "asset_id"),  # the list: ids sort by time
+    sa.Index(None, "workspace_id", "sha256"),  # what the workspace has already
+)
+
+uploads = sa.Table(  # beside each asset that is UPLOADING
+    "uploads",
+    metadata,
+    sa.Column("asset_id", sa.ForeignKey("assets.asset_id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("workspace_id", sa.ForeignKey("workspaces.workspace_id"), nullable=False),
+    sa.Column("part_size", sa.Integer, nullable=False),
+    sa.Column("multipart_id", sa.Text, nullable=False),  # the store's; empty while no part was begun
+    sa.Column("writer", sa.String(64), nullable=False),  # who sends through a gateway; empty: nobody
+    sa.Column("writer_until", UtcTime, nullable=True),
 )
 
 jobs = sa.Table(
@@ -92,12 +104,14 @@ jobs = sa.Table(
     sa.Column("create_time", UtcTime, nullable=False),
     sa.Column("start_time", UtcTime, nullable=True),
     sa.Column("end_time", UtcTime, nullable=True),
+    sa.Column("segments_gone", sa.Boolean, nullable=False, default=False),  # what a FAILED job left has expired
     sa.UniqueConstraint("workspace_id", "idempotency_key"),
     sa.Index(None, "workspace_id", "job_id"),  # the list: ids sort by time
     sa.Index(None, "workspace_id", "state", "job_id"),
     sa.Index(None, "workspace_id", "create_time"),
     # the queue: what a workspace has in it, what comes next, what waits in a lane
     sa.Index("ix_jobs_queue", "lane", "state", "workspace_id", "priority", "released", "queue_time"),
+    sa.Index(None, "state", "segments_gone", "end_time"),  # what expires
     sa.Index(None, "lane", "state", "end_time"),  # how long jobs took lately
 )
 

@@ -69,8 +69,11 @@ class ObjectStore(Protocol):
 class PresignsUrls(Protocol):
     """A store that lets others read and write single objects over plain HTTP for a while."""
 
-    async def presign_put(self, key: str, *, ttl: float, content_type: str) -> SignedRequest:
-        """A request that stores its body under `key`. `ttl` in seconds."""
+    async def presign_put(self, key: str, *, ttl: float, content_type: str, size: int | None = None) -> SignedRequest:
+        """A request that stores its body under `key`. `ttl` in seconds.
+
+        With a size, a body of another length is refused.
+        """
 
     async def presign_get(self, key: str, *, ttl: float, filename: str) -> SignedRequest:
         """A request that reads `key` and that browsers save under `filename`. `ttl` in seconds."""

@@ -8,13 +8,36 @@ def upload_key(workspace_id: str, asset_id: str) -> str:
     return f"{workspace_id}/uploads/{asset_id}"
 
 
+def uploads_prefix(workspace_id: str) -> str:
+    """What the keys of all of a workspace's uploads begin with."""
+    return f"{workspace_id}/uploads/"
+
+
+def tail_key(workspace_id: str, asset_id: str, offset: int) -> str:
+    """Where the bytes from `offset` on lie that are too few for a part of the upload yet.
+
+    The offset is part of the name: once a part holds these bytes, nothing asks for this tail any more.
+    """
+    return f"{tails_prefix(workspace_id, asset_id)}{offset:012d}"
+
+
+def tails_prefix(workspace_id: str, asset_id: str) -> str:
+    """What the keys of all tails of an upload begin with."""
+    return f"{workspace_id}/tails/{asset_id}/"
+
+
+def asset_prefix(workspace_id: str, asset_id: str) -> str:
+    """What the keys of all that was ever made of an upload begin with."""
+    return f"{workspace_id}/assets/{asset_id}/"
+
+
 def asset_key(workspace_id: str, asset_id: str, completion: str) -> str:
     """Where an upload's bytes lie once they are checked.
 
     `completion` is new each time somebody completes: a signed URL can still write to `upload_key`, so what was
     checked there may be something else a moment later.
     """
-    return f"{workspace_id}/assets/{asset_id}/{completion}"
+    return f"{asset_prefix(workspace_id, asset_id)}{completion}"
 
 
 def result_key(workspace_id: str, job_id: str, attempt: int, asset_id: str) -> str:

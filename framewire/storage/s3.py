@@ -23,15 +23,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from framewire.errors import ErrorCode, NotFound, Unavailable
 from framewire.storage.interface import ObjectInfo, SignedRequest, checked_prefix
+from framewire.storage.parts import Part, Unfinished
+from framewire.storage.s3_parts import S3Parts
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
     from mypy_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 _PIECE = 1 << 20
+_UNKNOWN_TYPE = "application/octet-stream"
 _THREADS = 8
 _MOST_DELETED = 1000  # in one request, by S3's own rule
-_MISSING = {"404", "NoSuchKey", "NotFound"}
+_MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchUpload"}
 _EXISTS = {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
 
 P = ParamSpec("P")
@@ -62,6 +65,7 @@ class S3ObjectStore:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
         # boto3 would start threads of its own for each transfer; eight transfers at once are parallel enough
         self._transfer = TransferConfig(use_threads=False, multipart_chunksize=16 << 20)
+        self._parts = S3Parts(self._client, self._signer, settings.bucket, self._run)
 
     async def ensure_bucket(self) -> None:
         """Create the bucket unless it exists."""
@@ -142,9 +146,11 @@ class S3ObjectStore:
                 batch = []
         await self._delete_all(batch)
 
-    async def presign_put(self, key: str, *, ttl: float, content_type: str) -> SignedRequest:
-        """A PUT that stores its body under `key`."""
-        parameters = {"Bucket": self._settings.bucket, "Key": key, "ContentType": content_type}
+    async def presign_put(self, key: str, *, ttl: float, content_type: str, size: int | None = None) -> SignedRequest:
+        """A PUT that stores its body under `key`; its length is signed when it is given."""
+        parameters: dict[str, str | int] = {"Bucket": self._settings.bucket, "Key": key, "ContentType": content_type}
+        if size is not None:
+            parameters["ContentLength"] = size
         url = await self._run(self._signer.generate_presigned_url, "put_object", Params=parameters, ExpiresIn=int(ttl))
         return SignedRequest(method="PUT", url=url, expires=_in(ttl), headers={"Content-Type": content_type})
 
@@ -154,10 +160,42 @@ class S3ObjectStore:
             "Bucket": self._settings.bucket,
             "Key": key,
             "ResponseContentDisposition": content_disposition(filename),
-            "ResponseContentType": mimetypes.guess_type(filename)[0] or "application/octet-stream",
+            "ResponseContentType": content_type(filename),
         }
         url = await self._run(self._signer.generate_presigned_url, "get_object", Params=parameters, ExpiresIn=int(ttl))
         return SignedRequest(method="GET", url=url, expires=_in(ttl))
+
+    async def put_bytes(self, key: str, data: bytes | bytearray) -> None:
+        """Store a small object from memory."""
+        await self._parts.put_bytes(key, data)
+
+    async def begin_parts(self, key: str) -> str:
+        """Begin a multipart upload."""
+        return await self._parts.begin_parts(key)
+
+    async def put_part(self, key: str, upload_id: str, number: int, data: bytes | bytearray) -> None:
+        """Store a part."""
+        await self._parts.put_part(key, upload_id, number, data)
+
+    async def presign_part(self, key: str, upload_id: str, number: int, *, size: int, ttl: float) -> SignedRequest:
+        """A PUT that stores a part."""
+        return await self._parts.presign_part(key, upload_id, number, size=size, ttl=ttl)
+
+    async def parts(self, key: str, upload_id: str) -> Sequence[Part]:
+        """The parts that are there."""
+        return await self._parts.parts(key, upload_id)
+
+    async def join_parts(self, key: str, upload_id: str, parts: Sequence[Part]) -> None:
+        """Make the parts an object."""
+        await self._parts.join_parts(key, upload_id, parts)
+
+    async def abort_parts(self, key: str, upload_id: str) -> None:
+        """Forget the parts."""
+        await self._parts.abort_parts(key, upload_id)
+
+    def unfinished_parts(self, prefix: str) -> AsyncIterator[Unfinished]:
+        """Multipart uploads under way."""
+        return self._parts.unfinished_parts(prefix)
 
     async def close(self) -> None:
         """Wait for what runs and give back connections and threads."""
@@ -202,6 +240,12 @@ class S3ObjectStore:
         work = functools.partial(call, *args, **kwargs)
         with _typed_errors():
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def content_type(filename: str) -> str:
+    """What a download is told to be: sound and pictures by the name's ending, and nothing a browser would run."""
+    guessed = mimetypes.guess_type(filename)[0] or ""
+    return guessed if guessed.startswith(("video/", "audio/", "image/")) and "svg" not in guessed else _UNKNOWN_TYPE
 
 
 def content_disposition(filename: str) -> str:

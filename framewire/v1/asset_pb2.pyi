@@ -79,7 +79,9 @@ class Asset(message.Message):
     def create_time(self) -> timestamp_pb2.Timestamp: ...
     @builtins.property
     def expire_time(self) -> timestamp_pb2.Timestamp:
-        """When the store may forget the bytes."""
+        """When the asset is deleted, unless a job still needs it; of one that is
+        UPLOADING, when the upload is given up.
+        """
 
     def __init__(
         self,
@@ -104,7 +106,7 @@ class Asset(message.Message):
 
 @typing.final
 class MediaInfo(message.Message):
-    """Facts about a media file, found by opening it in a worker's sandbox."""
+    """Facts about a media file, found by opening it in a sandbox."""
 
     DESCRIPTOR: descriptor.Descriptor
 
@@ -207,22 +209,26 @@ class CreateUploadRequest(message.Message):
     FILENAME_FIELD_NUMBER: builtins.int
     SIZE_BYTES_FIELD_NUMBER: builtins.int
     SHA256_FIELD_NUMBER: builtins.int
+    MULTIPART_FIELD_NUMBER: builtins.int
     filename: builtins.str
     """Name for people, e.g. `holiday.mp4`."""
     size_bytes: builtins.int
     """Bytes that will be sent: 1 byte to 500 MiB."""
     sha256: builtins.str
     """SHA-256 of the bytes, lower-case hexadecimal; checked on completion when given."""
+    multipart: builtins.bool
+    """Send it in parts, also when it is small."""
     def __init__(
         self,
         *,
         filename: builtins.str = ...,
         size_bytes: builtins.int = ...,
         sha256: builtins.str = ...,
+        multipart: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["filename", b"filename", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["filename", b"filename", "multipart", b"multipart", "sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -232,21 +238,276 @@ class CreateUploadResponse(message.Message):
 
     ASSET_FIELD_NUMBER: builtins.int
     UPLOAD_FIELD_NUMBER: builtins.int
+    MULTIPART_FIELD_NUMBER: builtins.int
     @builtins.property
     def asset(self) -> Asset: ...
     @builtins.property
     def upload(self) -> SignedUrl:
-        """Where to send the bytes with one HTTP PUT."""
+        """Where to send the bytes with one HTTP PUT. Not set when the asset is READY."""
+
+    @builtins.property
+    def multipart(self) -> PartPlan:
+        """How to send them in parts; set for large files and where it was asked for."""
 
     def __init__(
         self,
         *,
         asset: Asset | None = ...,
         upload: SignedUrl | None = ...,
+        multipart: PartPlan | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["asset", b"asset", "upload", b"upload"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["asset", b"asset", "multipart", b"multipart", "upload", b"upload"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["asset", b"asset", "upload", b"upload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["asset", b"asset", "multipart", b"multipart", "upload", b"upload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class PartPlan(message.Message):
+    """How an upload is cut into parts."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PART_SIZE_FIELD_NUMBER: builtins.int
+    PART_COUNT_FIELD_NUMBER: builtins.int
+    part_size: builtins.int
+    """Bytes of every part but the last."""
+    part_count: builtins.int
+    """Parts are numbered from 1 to this."""
+    def __init__(
+        self,
+        *,
+        part_size: builtins.int = ...,
+        part_count: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["part_count", b"part_count", "part_size", b"part_size"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class GetUploadRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: builtins.int
+    asset_id: builtins.str
+    def __init__(
+        self,
+        *,
+        asset_id: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["asset_id", b"asset_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Upload(message.Message):
+    """An upload under way. What is told is what the object store has."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    MULTIPART_FIELD_NUMBER: builtins.int
+    PARTS_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    asset_id: builtins.str
+    offset: builtins.int
+    """Bytes from the beginning that are there; `UploadAsset` and tus go on here."""
+    size_bytes: builtins.int
+    """Bytes in all."""
+    @builtins.property
+    def multipart(self) -> PartPlan: ...
+    @builtins.property
+    def parts(self) -> containers.RepeatedCompositeFieldContainer[UploadedPart]:
+        """Parts that are there, by number."""
+
+    @builtins.property
+    def expire_time(self) -> timestamp_pb2.Timestamp:
+        """After this the upload is given up and its bytes are deleted."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: builtins.str = ...,
+        offset: builtins.int = ...,
+        size_bytes: builtins.int = ...,
+        multipart: PartPlan | None = ...,
+        parts: abc.Iterable[UploadedPart] | None = ...,
+        expire_time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["expire_time", b"expire_time", "multipart", b"multipart"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["asset_id", b"asset_id", "expire_time", b"expire_time", "multipart", b"multipart", "offset", b"offset", "parts", b"parts", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class UploadedPart(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    size_bytes: builtins.int
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        size_bytes: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["number", b"number", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SignUploadPartsRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: builtins.int
+    PART_NUMBERS_FIELD_NUMBER: builtins.int
+    asset_id: builtins.str
+    @builtins.property
+    def part_numbers(self) -> containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Parts to sign, 100 at most; the first 100 that are not there when empty."""
+
+    def __init__(
+        self,
+        *,
+        asset_id: builtins.str = ...,
+        part_numbers: abc.Iterable[builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["asset_id", b"asset_id", "part_numbers", b"part_numbers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SignUploadPartsResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    UPLOAD_FIELD_NUMBER: builtins.int
+    PARTS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def upload(self) -> Upload: ...
+    @builtins.property
+    def parts(self) -> containers.RepeatedCompositeFieldContainer[SignedPart]: ...
+    def __init__(
+        self,
+        *,
+        upload: Upload | None = ...,
+        parts: abc.Iterable[SignedPart] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["upload", b"upload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["parts", b"parts", "upload", b"upload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class SignedPart(message.Message):
+    """The request that sends one part."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    SIZE_BYTES_FIELD_NUMBER: builtins.int
+    UPLOAD_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    size_bytes: builtins.int
+    """Bytes its body must have, exactly."""
+    @builtins.property
+    def upload(self) -> SignedUrl: ...
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        size_bytes: builtins.int = ...,
+        upload: SignedUrl | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["upload", b"upload"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["number", b"number", "size_bytes", b"size_bytes", "upload", b"upload"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class UploadAssetRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    START_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    data: builtins.bytes
+    """The next bytes, up to 512 KiB."""
+    @builtins.property
+    def start(self) -> UploadStart:
+        """The first message of a stream, and only that."""
+
+    def __init__(
+        self,
+        *,
+        start: UploadStart | None = ...,
+        data: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["data", b"data", "kind", b"kind", "start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["data", b"data", "kind", b"kind", "start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["start", "data"]  # noqa: Y015
+    _WhichOneofArgType_kind: _TypeAlias = typing.Literal["kind", b"kind"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+@typing.final
+class UploadStart(message.Message):
+    """Which upload goes on, and where."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    ASSET_ID_FIELD_NUMBER: builtins.int
+    OFFSET_FIELD_NUMBER: builtins.int
+    asset_id: builtins.str
+    offset: builtins.int
+    """Has to be the `offset` that `GetUpload` tells, `UPLOAD_OFFSET_MISMATCH` otherwise."""
+    def __init__(
+        self,
+        *,
+        asset_id: builtins.str = ...,
+        offset: builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["asset_id", b"asset_id", "offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class UploadAssetResponse(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: builtins.int
+    ASSET_FIELD_NUMBER: builtins.int
+    offset: builtins.int
+    """Bytes that are there now."""
+    @builtins.property
+    def asset(self) -> Asset:
+        """READY when they are all there, and checked."""
+
+    def __init__(
+        self,
+        *,
+        offset: builtins.int = ...,
+        asset: Asset | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["asset", b"asset"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["asset", b"asset", "offset", b"offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

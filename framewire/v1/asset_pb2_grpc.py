@@ -29,9 +29,10 @@ if _version_not_supported:
 class AssetServiceStub:
     """Media files: upload them, look at them, download them.
 
-    Bytes never pass through this service. `CreateUpload` answers with a signed
-    URL of the object store; the client sends the bytes there and then calls
-    `CompleteUpload`, which checks what arrived.
+    `CreateUpload` answers with signed URLs of the object store; the client sends
+    the bytes there, in one request or in parts, and then calls `CompleteUpload`,
+    which checks what arrived. A client that cannot reach the store sends the bytes
+    through the gateway: `UploadAsset` on gRPC, tus on HTTP (docs/uploads.md).
     """
 
     def __init__(self, channel):
@@ -49,6 +50,21 @@ class AssetServiceStub:
                 '/framewire.v1.AssetService/CompleteUpload',
                 request_serializer=framewire_dot_v1_dot_asset__pb2.CompleteUploadRequest.SerializeToString,
                 response_deserializer=framewire_dot_v1_dot_asset__pb2.Asset.FromString,
+                _registered_method=True)
+        self.GetUpload = channel.unary_unary(
+                '/framewire.v1.AssetService/GetUpload',
+                request_serializer=framewire_dot_v1_dot_asset__pb2.GetUploadRequest.SerializeToString,
+                response_deserializer=framewire_dot_v1_dot_asset__pb2.Upload.FromString,
+                _registered_method=True)
+        self.SignUploadParts = channel.unary_unary(
+                '/framewire.v1.AssetService/SignUploadParts',
+                request_serializer=framewire_dot_v1_dot_asset__pb2.SignUploadPartsRequest.SerializeToString,
+                response_deserializer=framewire_dot_v1_dot_asset__pb2.SignUploadPartsResponse.FromString,
+                _registered_method=True)
+        self.UploadAsset = channel.stream_unary(
+                '/framewire.v1.AssetService/UploadAsset',
+                request_serializer=framewire_dot_v1_dot_asset__pb2.UploadAssetRequest.SerializeToString,
+                response_deserializer=framewire_dot_v1_dot_asset__pb2.UploadAssetResponse.FromString,
                 _registered_method=True)
         self.GetAsset = channel.unary_unary(
                 '/framewire.v1.AssetService/GetAsset',
@@ -75,13 +91,16 @@ class AssetServiceStub:
 class AssetServiceServicer:
     """Media files: upload them, look at them, download them.
 
-    Bytes never pass through this service. `CreateUpload` answers with a signed
-    URL of the object store; the client sends the bytes there and then calls
-    `CompleteUpload`, which checks what arrived.
+    `CreateUpload` answers with signed URLs of the object store; the client sends
+    the bytes there, in one request or in parts, and then calls `CompleteUpload`,
+    which checks what arrived. A client that cannot reach the store sends the bytes
+    through the gateway: `UploadAsset` on gRPC, tus on HTTP (docs/uploads.md).
     """
 
     def CreateUpload(self, request, context):
-        """Reserves an asset and says where to send its bytes.
+        """Reserves an asset and says where to send its bytes. With the SHA-256 of an
+        asset the workspace has already, the answer is READY at once and nothing is to
+        be sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,6 +109,30 @@ class AssetServiceServicer:
     def CompleteUpload(self, request, context):
         """Checks size and SHA-256 of what was uploaded and makes the asset usable.
         Jobs that waited for it are queued. Calling it again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetUpload(self, request, context):
+        """How far an upload has come, and until when it may go on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SignUploadParts(self, request, context):
+        """Signs the requests that send parts: those asked for, or the next that are not
+        there yet. This is also how an upload that broke off goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UploadAsset(self, request_iterator, context):
+        """Sends an upload's bytes through the gateway, from an offset that `GetUpload`
+        told. gRPC only; on HTTP there is tus. Ends with the asset READY when all bytes
+        are there, otherwise with the offset to go on from.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,6 +179,21 @@ def add_AssetServiceServicer_to_server(servicer, server):
                     request_deserializer=framewire_dot_v1_dot_asset__pb2.CompleteUploadRequest.FromString,
                     response_serializer=framewire_dot_v1_dot_asset__pb2.Asset.SerializeToString,
             ),
+            'GetUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUpload,
+                    request_deserializer=framewire_dot_v1_dot_asset__pb2.GetUploadRequest.FromString,
+                    response_serializer=framewire_dot_v1_dot_asset__pb2.Upload.SerializeToString,
+            ),
+            'SignUploadParts': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignUploadParts,
+                    request_deserializer=framewire_dot_v1_dot_asset__pb2.SignUploadPartsRequest.FromString,
+                    response_serializer=framewire_dot_v1_dot_asset__pb2.SignUploadPartsResponse.SerializeToString,
+            ),
+            'UploadAsset': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadAsset,
+                    request_deserializer=framewire_dot_v1_dot_asset__pb2.UploadAssetRequest.FromString,
+                    response_serializer=framewire_dot_v1_dot_asset__pb2.UploadAssetResponse.SerializeToString,
+            ),
             'GetAsset': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAsset,
                     request_deserializer=framewire_dot_v1_dot_asset__pb2.GetAssetRequest.FromString,
@@ -167,9 +225,10 @@ def add_AssetServiceServicer_to_server(servicer, server):
 class AssetService:
     """Media files: upload them, look at them, download them.
 
-    Bytes never pass through this service. `CreateUpload` answers with a signed
-    URL of the object store; the client sends the bytes there and then calls
-    `CompleteUpload`, which checks what arrived.
+    `CreateUpload` answers with signed URLs of the object store; the client sends
+    the bytes there, in one request or in parts, and then calls `CompleteUpload`,
+    which checks what arrived. A client that cannot reach the store sends the bytes
+    through the gateway: `UploadAsset` on gRPC, tus on HTTP (docs/uploads.md).
     """
 
     @staticmethod
@@ -216,6 +275,87 @@ class AssetService:
             '/framewire.v1.AssetService/CompleteUpload',
             framewire_dot_v1_dot_asset__pb2.CompleteUploadRequest.SerializeToString,
             framewire_dot_v1_dot_asset__pb2.Asset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framewire.v1.AssetService/GetUpload',
+            framewire_dot_v1_dot_asset__pb2.GetUploadRequest.SerializeToString,
+            framewire_dot_v1_dot_asset__pb2.Upload.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignUploadParts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framewire.v1.AssetService/SignUploadParts',
+            framewire_dot_v1_dot_asset__pb2.SignUploadPartsRequest.SerializeToString,
+            framewire_dot_v1_dot_asset__pb2.SignUploadPartsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadAsset(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/framewire.v1.AssetService/UploadAsset',
+            framewire_dot_v1_dot_asset__pb2.UploadAssetRequest.SerializeToString,
+            framewire_dot_v1_dot_asset__pb2.UploadAssetResponse.FromString,
             options,
             channel_credentials,
             insecure,

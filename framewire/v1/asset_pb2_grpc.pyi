@@ -30,9 +30,10 @@ GRPC_VERSION: str
 class AssetServiceStub:
     """Media files: upload them, look at them, download them.
 
-    Bytes never pass through this service. `CreateUpload` answers with a signed
-    URL of the object store; the client sends the bytes there and then calls
-    `CompleteUpload`, which checks what arrived.
+    `CreateUpload` answers with signed URLs of the object store; the client sends
+    the bytes there, in one request or in parts, and then calls `CompleteUpload`,
+    which checks what arrived. A client that cannot reach the store sends the bytes
+    through the gateway: `UploadAsset` on gRPC, tus on HTTP (docs/uploads.md).
     """
 
     @_typing.overload
@@ -40,10 +41,24 @@ class AssetServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AssetServiceAsyncStub: ...
     CreateUpload: _grpc.UnaryUnaryMultiCallable[_asset_pb2.CreateUploadRequest, _asset_pb2.CreateUploadResponse]
-    """Reserves an asset and says where to send its bytes."""
+    """Reserves an asset and says where to send its bytes. With the SHA-256 of an
+    asset the workspace has already, the answer is READY at once and nothing is to
+    be sent.
+    """
     CompleteUpload: _grpc.UnaryUnaryMultiCallable[_asset_pb2.CompleteUploadRequest, _asset_pb2.Asset]
     """Checks size and SHA-256 of what was uploaded and makes the asset usable.
     Jobs that waited for it are queued. Calling it again changes nothing.
+    """
+    GetUpload: _grpc.UnaryUnaryMultiCallable[_asset_pb2.GetUploadRequest, _asset_pb2.Upload]
+    """How far an upload has come, and until when it may go on."""
+    SignUploadParts: _grpc.UnaryUnaryMultiCallable[_asset_pb2.SignUploadPartsRequest, _asset_pb2.SignUploadPartsResponse]
+    """Signs the requests that send parts: those asked for, or the next that are not
+    there yet. This is also how an upload that broke off goes on.
+    """
+    UploadAsset: _grpc.StreamUnaryMultiCallable[_asset_pb2.UploadAssetRequest, _asset_pb2.UploadAssetResponse]
+    """Sends an upload's bytes through the gateway, from an offset that `GetUpload`
+    told. gRPC only; on HTTP there is tus. Ends with the asset READY when all bytes
+    are there, otherwise with the offset to go on from.
     """
     GetAsset: _grpc.UnaryUnaryMultiCallable[_asset_pb2.GetAssetRequest, _asset_pb2.Asset]
     """One asset."""
@@ -58,17 +73,32 @@ class AssetServiceStub:
 class AssetServiceAsyncStub(AssetServiceStub):
     """Media files: upload them, look at them, download them.
 
-    Bytes never pass through this service. `CreateUpload` answers with a signed
-    URL of the object store; the client sends the bytes there and then calls
-    `CompleteUpload`, which checks what arrived.
+    `CreateUpload` answers with signed URLs of the object store; the client sends
+    the bytes there, in one request or in parts, and then calls `CompleteUpload`,
+    which checks what arrived. A client that cannot reach the store sends the bytes
+    through the gateway: `UploadAsset` on gRPC, tus on HTTP (docs/uploads.md).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateUpload: _aio.UnaryUnaryMultiCallable[_asset_pb2.CreateUploadRequest, _asset_pb2.CreateUploadResponse]  # type: ignore[assignment]
-    """Reserves an asset and says where to send its bytes."""
+    """Reserves an asset and says where to send its bytes. With the SHA-256 of an
+    asset the workspace has already, the answer is READY at once and nothing is to
+    be sent.
+    """
     CompleteUpload: _aio.UnaryUnaryMultiCallable[_asset_pb2.CompleteUploadRequest, _asset_pb2.Asset]  # type: ignore[assignment]
     """Checks size and SHA-256 of what was uploaded and makes the asset usable.
     Jobs that waited for it are queued. Calling it again changes nothing.
+    """
+    GetUpload: _aio.UnaryUnaryMultiCallable[_asset_pb2.GetUploadRequest, _asset_pb2.Upload]  # type: ignore[assignment]
+    """How far an upload has come, and until when it may go on."""
+    SignUploadParts: _aio.UnaryUnaryMultiCallable[_asset_pb2.SignUploadPartsRequest, _asset_pb2.SignUploadPartsResponse]  # type: ignore[assignment]
+    """Signs the requests that send parts: those asked for, or the next that are not
+    there yet. This is also how an upload that broke off goes on.
+    """
+    UploadAsset: _aio.StreamUnaryMultiCallable[_asset_pb2.UploadAssetRequest, _asset_pb2.UploadAssetResponse]  # type: ignore[assignment]
+    """Sends an upload's bytes through the gateway, from an offset that `GetUpload`
+    told. gRPC only; on HTTP there is tus. Ends with the asset READY when all bytes
+    are there, otherwise with the offset to go on from.
     """
     GetAsset: _aio.UnaryUnaryMultiCallable[_asset_pb2.GetAssetRequest, _asset_pb2.Asset]  # type: ignore[assignment]
     """One asset."""
@@ -82,9 +112,10 @@ class AssetServiceAsyncStub(AssetServiceStub):
 class AssetServiceServicer(metaclass=_abc_1.ABCMeta):
     """Media files: upload them, look at them, download them.
 
-    Bytes never pass through this service. `CreateUpload` answers with a signed
-    URL of the object store; the client sends the bytes there and then calls
-    `CompleteUpload`, which checks what arrived.
+    `CreateUpload` answers with signed URLs of the object store; the client sends
+    the bytes there, in one request or in parts, and then calls `CompleteUpload`,
+    which checks what arrived. A client that cannot reach the store sends the bytes
+    through the gateway: `UploadAsset` on gRPC, tus on HTTP (docs/uploads.md).
     """
 
     @_abc_1.abstractmethod
@@ -93,7 +124,10 @@ class AssetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _asset_pb2.CreateUploadRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_asset_pb2.CreateUploadResponse, _abc.Awaitable[_asset_pb2.CreateUploadResponse]]:
-        """Reserves an asset and says where to send its bytes."""
+        """Reserves an asset and says where to send its bytes. With the SHA-256 of an
+        asset the workspace has already, the answer is READY at once and nothing is to
+        be sent.
+        """
 
     @_abc_1.abstractmethod
     def CompleteUpload(
@@ -103,6 +137,35 @@ class AssetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_asset_pb2.Asset, _abc.Awaitable[_asset_pb2.Asset]]:
         """Checks size and SHA-256 of what was uploaded and makes the asset usable.
         Jobs that waited for it are queued. Calling it again changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def GetUpload(
+        self,
+        request: _asset_pb2.GetUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_asset_pb2.Upload, _abc.Awaitable[_asset_pb2.Upload]]:
+        """How far an upload has come, and until when it may go on."""
+
+    @_abc_1.abstractmethod
+    def SignUploadParts(
+        self,
+        request: _asset_pb2.SignUploadPartsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_asset_pb2.SignUploadPartsResponse, _abc.Awaitable[_asset_pb2.SignUploadPartsResponse]]:
+        """Signs the requests that send parts: those asked for, or the next that are not
+        there yet. This is also how an upload that broke off goes on.
+        """
+
+    @_abc_1.abstractmethod
+    def UploadAsset(
+        self,
+        request_iterator: _MaybeAsyncIterator[_asset_pb2.UploadAssetRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_asset_pb2.UploadAssetResponse, _abc.Awaitable[_asset_pb2.UploadAssetResponse]]:
+        """Sends an upload's bytes through the gateway, from an offset that `GetUpload`
+        told. gRPC only; on HTTP there is tus. Ends with the asset READY when all bytes
+        are there, otherwise with the offset to go on from.
         """
 
     @_abc_1.abstractmethod

@@ -7,11 +7,13 @@ from gateway.handlers.jobs import JobHandlers
 from gateway.handlers.operations import OperationsHandlers
 from gateway.handlers.playlist import PlaylistHandlers
 from gateway.handlers.steps import StepHandlers
-from gateway.pipeline import StreamHandler, UnaryHandler
+from gateway.handlers.uploads import UploadHandlers
+from gateway.pipeline import IntakeHandler, StreamHandler, UnaryHandler
 
 
 def unary_handlers(
     assets: AssetHandlers,
+    uploads: UploadHandlers,
     jobs: JobHandlers,
     playlists: PlaylistHandlers,
     steps: StepHandlers,
@@ -19,8 +21,10 @@ def unary_handlers(
 ) -> dict[str, UnaryHandler]:
     """Every method that gives one answer."""
     return {
-        "framewire.v1.AssetService/CreateUpload": assets.create_upload,
-        "framewire.v1.AssetService/CompleteUpload": assets.complete_upload,
+        "framewire.v1.AssetService/CreateUpload": uploads.create_upload,
+        "framewire.v1.AssetService/CompleteUpload": uploads.complete_upload,
+        "framewire.v1.AssetService/GetUpload": uploads.get_upload,
+        "framewire.v1.AssetService/SignUploadParts": uploads.sign_upload_parts,
         "framewire.v1.AssetService/GetAsset": assets.get_asset,
         "framewire.v1.AssetService/ListAssets": assets.list_assets,
         "framewire.v1.AssetService/DeleteAsset": assets.delete_asset,
@@ -51,3 +55,8 @@ def unary_handlers(
 def stream_handlers(jobs: JobHandlers) -> dict[str, StreamHandler]:
     """Every method that streams."""
     return {"framewire.v1.JobService/WatchJob": jobs.watch_job}
+
+
+def intake_handlers(uploads: UploadHandlers) -> dict[str, IntakeHandler]:
+    """Every method that is asked with a stream."""
+    return {"framewire.v1.AssetService/UploadAsset": uploads.upload_asset}

@@ -73,6 +73,8 @@ def routes_of(method: Method) -> list[Route]:
 
     Raises ValueError for an annotation that does not fit the messages: the gateway does not start with one.
     """
+    if method.takes_stream:
+        return []
     return [_route(method, rule) for rule in (method.http, *method.http.additional_bindings)]
 
 

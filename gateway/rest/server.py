@@ -57,7 +57,7 @@ class RestServer:
         routes = [route for method in methods for route in routes_of(method)]
         self._table = RouteTable(routes)
         self._resources = Resources(routes)
-        self._methods = {f"/{method.full_name}": method for method in methods}
+        self._methods = {f"/{method.full_name}": method for method in methods if not method.takes_stream}
         self._pages = Pages(readiness, routes)
         app = web.Application(client_max_size=self._settings.largest_body)
         app.router.add_route("*", "/{path:.*}", self._serve)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
@@ -23,8 +23,10 @@ _DETAILS = "grpc-status-details-bin"
 def method_handler(pipeline: Pipeline, method: Method) -> grpc.RpcMethodHandler[bytes, bytes]:
     """A handler for grpc. It takes bytes: a request that cannot be parsed is then an error like any other."""
     make: Callable[..., Any]
-    serve: Callable[[bytes, _Context], Awaitable[bytes | None]]
-    if method.streams:
+    serve: Callable[[Any, _Context], Awaitable[bytes | None]]
+    if method.takes_stream:
+        make, serve = grpc.stream_unary_rpc_method_handler, _intake(pipeline, method)
+    elif method.streams:
         make, serve = grpc.unary_stream_rpc_method_handler, _stream(pipeline, method)
     else:
         make, serve = grpc.unary_unary_rpc_method_handler, _unary(pipeline, method)
@@ -74,6 +76,19 @@ def _stream(pipeline: Pipeline, method: Method) -> Callable[[bytes, _Context], A
                     async with contextlib.aclosing(messages):
                         async for message in messages:
                             await context.write(message.encoded(_WIRE, _serialize))
+            except FramewireError as error:
+                await _abort(context, error, arrival.request_id)
+
+    return serve
+
+
+def _intake(pipeline: Pipeline, method: Method) -> Callable[[AsyncIterator[bytes], _Context], Awaitable[bytes]]:
+    async def serve(requests: AsyncIterator[bytes], context: _Context) -> bytes:
+        arrival = await _arrive(context)
+        parsed = (parser(method, request) async for request in requests)
+        with pipeline.logged(method, arrival):
+            try:
+                return _serialize(await pipeline.intake(method, parsed, arrival))
             except FramewireError as error:
                 await _abort(context, error, arrival.request_id)
 

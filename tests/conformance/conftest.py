@@ -21,6 +21,7 @@ from framewire.db.database import Database
 from framewire.storage.s3 import S3ObjectStore
 from gateway.addresses import Address
 from gateway.app import Gateway
+from gateway.uploads import UploadSettings
 
 ANYWHERE = Address("127.0.0.1", 0)
 
@@ -40,7 +41,8 @@ async def site(own_nats_server: NatsServer, s3_server: S3Server, tmp_path: Path)
     worker_bus = await NatsBus.connect(NatsSettings(url=own_nats_server.url))
     store = S3ObjectStore(s3_server.settings(f"conformance-{secrets.token_hex(6)}"))
     await store.ensure_bucket()
-    gateway = Gateway(database=database, bus=gateway_bus, store=store, grpc=ANYWHERE, rest=ANYWHERE)
+    texts = UploadSettings(kinds=frozenset())  # the runner's inputs are what it is to do, in words
+    gateway = Gateway(database=database, bus=gateway_bus, store=store, grpc=ANYWHERE, rest=ANYWHERE, uploads=texts)
     try:
         await gateway.start()
         async with Rig(worker_bus, store, tmp_path).worker(slots=2), aiohttp.ClientSession() as http:

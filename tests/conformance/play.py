@@ -77,6 +77,8 @@ class Player:
             "sha256": hashlib.sha256(data).hexdigest(),
         }
         reserved = await self._wire.call("AssetService/CreateUpload", request)
+        if reserved["asset"].get("state") == "ASSET_STATE_READY":  # an earlier scenario has sent these bytes
+            return reserved["asset"]
         signed = reserved["upload"]
         headers = signed.get("headers", {})
         async with self._http.request(signed["method"], signed["url"], data=data, headers=headers) as answer:

@@ -85,8 +85,9 @@ async def test_times_come_back_as_they_were_given(stores):
     assert again.asset.create_time.seconds > 1_700_000_000
 
 
-async def test_assets_are_listed_newest_first_in_pages(stores):
-    made = sorted([(await stores.reserve()).asset.asset_id for _ in range(5)], reverse=True)
+async def test_ready_assets_are_listed_newest_first_in_pages(stores):
+    made = sorted([(await stores.ready()).asset.asset_id for _ in range(5)], reverse=True)
+    await stores.reserve()
     first = await stores.assets.list(W, limit=3)
     rest = await stores.assets.list(W, limit=3, before=first[-1].asset.asset_id)
     assert [each.asset.asset_id for each in [*first, *rest]] == made

@@ -15,6 +15,7 @@ from framewire.storage import ObjectStore, PresignsUrls, SignedRequest
 from framewire.storage.s3 import S3ObjectStore, S3Settings, content_disposition
 from framewire.testing.storage import MemoryObjectStore
 
+AnyStore = MemoryObjectStore | S3ObjectStore
 Http = Callable[[SignedRequest, bytes], Awaitable[bytes]]
 
 
@@ -163,6 +164,71 @@ async def test_a_signed_request_is_good_for_nothing_else(store: ObjectStore, htt
     with pytest.raises(PermissionError):
         await http(forged, b"bytes")
     assert await store.head("w/else") is None
+
+
+MB = 1 << 20
+
+
+async def test_parts_sent_in_any_order_become_one_object_and_are_seen_by_nobody_before(store: AnyStore) -> None:
+    upload = await store.begin_parts("w/up")
+    noise = secrets.token_bytes(10 * MB + 3)
+    for number in (3, 1, 2):
+        await store.put_part("w/up", upload, number, bytearray(noise[(number - 1) * 5 * MB : number * 5 * MB]))
+    assert await store.head("w/up") is None
+    assert [info.key async for info in store.list("w/")] == []
+    parts = await store.parts("w/up", upload)
+    assert [(part.number, part.size) for part in parts] == [(1, 5 * MB), (2, 5 * MB), (3, 3)]
+    await store.join_parts("w/up", upload, parts)
+    assert b"".join([piece async for piece in store.read("w/up")]) == noise
+
+
+async def test_the_same_part_may_be_sent_again(store: AnyStore) -> None:
+    upload = await store.begin_parts("w/up")
+    for _ in range(2):
+        await store.put_part("w/up", upload, 1, b"the same")
+    (part,) = await store.parts("w/up", upload)
+    await store.join_parts("w/up", upload, [part])
+    assert b"".join([piece async for piece in store.read("w/up")]) == b"the same"
+
+
+async def test_a_signed_part_takes_a_body_of_the_promised_length_and_no_other(store: AnyStore, http: Http) -> None:
+    upload = await store.begin_parts("w/up")
+    signed = await store.presign_part("w/up", upload, 1, size=5, ttl=60)
+    with pytest.raises(PermissionError):
+        await http(signed, b"longer")
+    assert list(await store.parts("w/up", upload)) == []
+    await http(signed, b"bytes")
+    assert [part.size for part in await store.parts("w/up", upload)] == [5]
+
+
+async def test_an_aborted_upload_leaves_nothing_and_aborting_twice_is_not_an_error(store: AnyStore) -> None:
+    upload = await store.begin_parts("w/up")
+    await store.put_part("w/up", upload, 1, b"bytes")
+    assert [(each.key, each.upload_id) async for each in store.unfinished_parts("w/")] == [("w/up", upload)]
+    await store.abort_parts("w/up", upload)
+    await store.abort_parts("w/up", upload)
+    assert [each async for each in store.unfinished_parts("w/")] == []
+    for attempt in (store.parts("w/up", upload), store.put_part("w/up", upload, 2, b"x")):
+        with pytest.raises(NotFound):
+            await attempt
+
+
+async def test_an_upload_that_was_joined_is_over(store: AnyStore) -> None:
+    upload = await store.begin_parts("w/up")
+    await store.put_part("w/up", upload, 1, b"bytes")
+    await store.join_parts("w/up", upload, await store.parts("w/up", upload))
+    with pytest.raises(NotFound):
+        await store.parts("w/up", upload)
+    await store.abort_parts("w/up", upload)
+    info = await store.head("w/up")
+    assert info is not None
+    assert info.size == 5
+
+
+async def test_small_objects_come_from_memory(store: AnyStore) -> None:
+    for data in (b"first", bytearray(b"second")):
+        await store.put_bytes("w/tail", data)
+    assert b"".join([piece async for piece in store.read("w/tail")]) == b"second"
 
 
 async def test_a_store_that_does_not_answer_is_unavailable_and_retryable(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_no_field_of_a_request_is_refused_by_a_bare_pattern() -> None:
     for method in (method for service in SERVICES for method in service.methods):
         request = method.input_type._concrete_class()
         for field in request.DESCRIPTOR.fields:
-            if field.cpp_type == field.CPPTYPE_STRING and not field.is_repeated:
+            if field.type == field.TYPE_STRING and not field.is_repeated:
                 setattr(request, field.name, "\n!")
         said += words_of(request)
     assert any("this is not a job id" in words for words in said)
