@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exporters import bicubic
-from exporters.declaration import Handmade, Model, Tolerance
+from exporters.declaration import Handmade, Kind, Model, Tolerance
 from exporters.trained import trained
 
 MODELS: tuple[Model, ...] = (
@@ -31,5 +31,12 @@ MODELS: tuple[Model, ...] = (
         scale=2,
         overlap=16,
         description="enhance_x2 in integers, for CPUs: faster, and a little less exact.",
+    ),
+    trained(
+        "denoise",
+        kind=Kind.DENOISE,
+        scale=1,
+        overlap=16,
+        description="Less noise and fewer traces of compression, by a small recurrent network that sees the past.",
     ),
 )
