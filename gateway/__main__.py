@@ -82,6 +82,7 @@ async def _open(settings: GatewaySettings, stack: contextlib.AsyncExitStack) -> 
         rest=settings.rest,
         limits=settings.limits,
         http=settings.http,
+        uploads=settings.uploads,
     )
     return gateway, bus
 

@@ -8,6 +8,7 @@ import logging
 from framewire.bus.interface import Bus
 from framewire.db.assets import AssetStore
 from framewire.db.database import Database
+from framewire.db.expiring import ExpiryStore
 from framewire.db.jobs import JobStore
 from framewire.db.migrate import upgrade
 from framewire.db.outbox import IN_STORE, ON_BUS, Outbox
@@ -27,17 +28,19 @@ from gateway.handlers.operations import OperationsHandlers
 from gateway.handlers.playlist import PlaylistHandlers
 from gateway.handlers.steps import StepHandlers
 from gateway.handlers.uploads import UploadHandlers, UploadParts
+from gateway.janitor import Janitor
 from gateway.limits import Gate, LimitSettings
 from gateway.models import LiveModels
 from gateway.pipeline import Pipeline
 from gateway.playlists import Playlists
 from gateway.readiness import Readiness
 from gateway.reconciler import Reconciler
-from gateway.recorder import Recorder
+from gateway.recorder import KEYS, Recorder
 from gateway.relay import Relay
 from gateway.release import Releaser
 from gateway.rest.server import RestServer
 from gateway.rest.settings import HttpSettings
+from gateway.rest.tus import Tus
 from gateway.rpc.server import RpcServer
 from gateway.uploads import SigningStore, UploadChecker, UploadSettings
 from gateway.uploads.creator import UploadCreator
@@ -77,15 +80,19 @@ class Gateway:
         # apart: a store that is away must not hold up jobs, and nobody waits for a deletion
         sweeper = Relay(outbox, asyncio.Event(), bus, store, kinds=IN_STORE, poll=1.0)
         self._reconciler = Reconciler(RepairStore(database), jobs, assets, bus)
+        settings = uploads or UploadSettings()
+        upload_parts = _upload_parts(database, assets, store, settings)
+        expiry = ExpiryStore(database, DELETIONS, KEYS)
+        janitor = Janitor(expiry, store, upload_parts.checker, settings)
         self._background = (
             Background("relay", relay.round),
             Background("sweeper", sweeper.round),
             Background("recorder", self._recorder.round),
             Background("releaser", Releaser(jobs, bus.jobs, fleet).round, every=release.EVERY),
             Background("reconciler", self._reconciler.round, every=reconciler.EVERY),
+            Background("janitor", janitor.round, every=settings.janitor_every),
         )
         queue = QueueView(database, fleet.window)
-        upload_parts = _upload_parts(database, assets, store, uploads or UploadSettings())
         pipeline = Pipeline(
             unary=unary_handlers(
                 AssetHandlers(assets, store),
@@ -101,7 +108,14 @@ class Gateway:
         )
         checks = {"database": database.ping, "bus": bus.ping, "store": lambda: store.head("readyz")}
         self.rpc = RpcServer(pipeline, str(grpc), largest_request=(http or HttpSettings()).largest_body)
-        self.rest = RestServer(pipeline, Readiness(checks, self._stopping), rest, grace=GRACE, settings=http)
+        self.rest = RestServer(
+            pipeline,
+            Readiness(checks, self._stopping),
+            rest,
+            grace=GRACE,
+            settings=http,
+            tus=Tus(pipeline, upload_parts, assets),
+        )
 
     async def start(self) -> None:
         """Migrate the database, begin the background work, serve. Stops again what it started when one part fails."""
@@ -141,5 +155,6 @@ def _upload_parts(database: Database, assets: AssetStore, store: SigningStore, s
         uploads=uploads,
         creator=UploadCreator(assets, store, settings),
         writer=UploadWriter(uploads, store, settings),
+        checker=checker,
         finisher=Finisher(assets, uploads, store, checker, settings.keep),
     )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 
 from framewire.environment import Environment
+from framewire.errors import LocalError
 from framewire.storage.s3 import S3Settings
 from gateway.addresses import Address, refuse_public
 from gateway.limits import LimitSettings
 from gateway.rest.settings import HttpSettings
+from gateway.uploads import UploadSettings
+from gateway.uploads.kinds import KINDS
 
 VARIABLES = """\
 environment:
@@ -33,6 +39,13 @@ environment:
   FRAMEWIRE_REQUEST_BYTES       bytes of a request, on both ports                              (1048576)
   FRAMEWIRE_BODY_TIMEOUT        seconds in which the body of a request has to arrive           (30)
   FRAMEWIRE_IDLE_TIMEOUT        seconds in which the head of the next request has to arrive    (75)
+  FRAMEWIRE_UPLOAD_KINDS        kinds of files taken, by content; * takes anything             (all that are known)
+  FRAMEWIRE_UPLOADS_PER_HOUR    uploads a workspace may begin in an hour; 0 is no limit        (1000)
+  FRAMEWIRE_UPLOAD_HOURS        hours in which an upload has to be finished                    (24)
+  FRAMEWIRE_UPLOAD_PARTS_FROM   uploads larger than this are told to come in parts             (64M)
+  FRAMEWIRE_UPLOAD_SCRATCH      folder where uploads lie while they are looked at              (the system's)
+  FRAMEWIRE_PROBE               command line of the program that looks into uploads            (nobody looks)
+  FRAMEWIRE_KEEP_DAYS           days assets are kept; 0 is for ever                            (7)
   FRAMEWIRE_LOG_STYLE           text or json                                              (text)
   FRAMEWIRE_LOG_LEVEL           DEBUG, INFO, WARNING or ERROR                             (INFO)
 
@@ -58,6 +71,8 @@ class GatewaySettings:
     """What one caller, and all together, may ask for."""
     http: HttpSettings = HttpSettings()  # noqa: RUF009 - frozen
     """What a connection to REST may do."""
+    uploads: UploadSettings = UploadSettings()  # noqa: RUF009 - frozen
+    """What uploads may be, and how long what is kept is kept."""
 
     @classmethod
     def from_environment(cls, env: Environment) -> GatewaySettings:
@@ -70,6 +85,7 @@ class GatewaySettings:
             rest=_address(env, "FRAMEWIRE_REST_ADDRESS", "127.0.0.1:7680"),
             limits=_limits(env),
             http=_http(env),
+            uploads=_uploads(env),
         )
 
 
@@ -94,6 +110,35 @@ def _http(env: Environment) -> HttpSettings:
         idle_timeout=env.integer("FRAMEWIRE_IDLE_TIMEOUT", int(usual.idle_timeout), least=1),
         connections=env.integer("FRAMEWIRE_CONNECTIONS", usual.connections, least=1),
     )
+
+
+def _uploads(env: Environment) -> UploadSettings:
+    usual = UploadSettings()
+    days = env.integer("FRAMEWIRE_KEEP_DAYS", 7, least=0)
+    scratch = env.text("FRAMEWIRE_UPLOAD_SCRATCH", " ").strip()
+    return UploadSettings(
+        kinds=_kinds(_list(env, "FRAMEWIRE_UPLOAD_KINDS")),
+        per_hour=env.integer("FRAMEWIRE_UPLOADS_PER_HOUR", usual.per_hour, least=0),
+        time=timedelta(hours=env.integer("FRAMEWIRE_UPLOAD_HOURS", 24, least=2)),
+        multipart_from=env.size("FRAMEWIRE_UPLOAD_PARTS_FROM") or usual.multipart_from,
+        scratch=Path(scratch) if scratch else None,
+        probe=tuple(shlex.split(env.text("FRAMEWIRE_PROBE", " "))),
+        # nothing else: this process knows keys that no program that opens strangers' files may know
+        probe_environment={
+            "FRAMEWIRE_SANDBOX": env.text("FRAMEWIRE_SANDBOX", "prefer"),
+            "OPENBLAS_NUM_THREADS": "1",
+        },
+        keep=timedelta(days=days) if days else None,
+    )
+
+
+def _kinds(named: tuple[str, ...]) -> frozenset[str]:
+    if named == ("*",):
+        return frozenset()
+    if unknown := set(named) - KINDS:
+        taken = ", ".join(sorted(KINDS))
+        raise LocalError(f"FRAMEWIRE_UPLOAD_KINDS: {', '.join(sorted(unknown))} is none of {taken}")
+    return frozenset(named) or KINDS
 
 
 def _list(env: Environment, name: str) -> tuple[str, ...]:

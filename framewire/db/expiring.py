@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -38,6 +38,16 @@ class ExpiryStore:
                 await _fail_waiting(connection, row.asset_id)
                 await forget(connection, row, self._deletions)
         return self._told(len(rows))
+
+    async def begin_to_count(self, keep: timedelta) -> None:
+        """Give an end to assets that have none: results, and what was made while everything was kept for ever."""
+        endless = (assets.c.state == "READY", assets.c.expire_time.is_(None))
+        values = assets.update().where(*endless).values(expire_time=datetime.now(UTC) + keep)
+        async with self._database.read() as connection:
+            if (await connection.execute(sa.select(assets.c.asset_id).where(*endless).limit(1))).first() is None:
+                return
+        async with self._database.write() as connection:
+            await connection.execute(values)
 
     async def delete_assets(self, now: datetime, *, limit: int = 100) -> int:
         """Forget READY assets whose time is over and that no unfinished job needs."""

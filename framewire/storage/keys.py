@@ -21,9 +21,14 @@ def tail_key(workspace_id: str, asset_id: str, offset: int) -> str:
     return f"{tails_prefix(workspace_id, asset_id)}{offset:012d}"
 
 
+def every_tail_prefix(workspace_id: str) -> str:
+    """What the keys of all tails of a workspace begin with."""
+    return f"{workspace_id}/tails/"
+
+
 def tails_prefix(workspace_id: str, asset_id: str) -> str:
     """What the keys of all tails of an upload begin with."""
-    return f"{workspace_id}/tails/{asset_id}/"
+    return f"{every_tail_prefix(workspace_id)}{asset_id}/"
 
 
 def asset_prefix(workspace_id: str, asset_id: str) -> str:

@@ -26,7 +26,7 @@ from framewire.v1.asset_pb2 import (
     UploadedPart,
 )
 from gateway.pipeline import Call
-from gateway.uploads import SigningStore, UploadSettings
+from gateway.uploads import SigningStore, UploadChecker, UploadSettings
 from gateway.uploads.creator import NewUpload, UploadCreator
 from gateway.uploads.finish import Finisher
 from gateway.uploads.signed import signed_url
@@ -47,6 +47,7 @@ class UploadParts:
     uploads: UploadStore
     creator: UploadCreator
     writer: UploadWriter
+    checker: UploadChecker
     finisher: Finisher
 
 

@@ -14,11 +14,13 @@ from gateway.rest.settings import HttpSettings
 
 _EXPOSED = (
     "etag, location, retry-after, ratelimit, ratelimit-policy, preference-applied, x-request-id, "
-    "grpc-status, grpc-message, grpc-status-details-bin"
+    "grpc-status, grpc-message, grpc-status-details-bin, tus-checksum-algorithm, tus-extension, tus-max-size, "
+    "tus-resumable, tus-version, upload-expires, upload-length, upload-metadata, upload-offset"
 )
 _TAKEN = (
     "accept, authorization, content-type, grpc-timeout, idempotency-key, if-none-match, last-event-id, prefer, "
-    "x-grpc-web, x-request-id, x-user-agent"
+    "x-grpc-web, x-request-id, x-user-agent, tus-resumable, upload-checksum, upload-length, upload-metadata, "
+    "upload-offset, x-http-method-override, x-requested-with"
 )
 _VERBS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _DAY = "86400"

@@ -29,6 +29,7 @@ from gateway.rest.routes import Match, RouteTable, routes_of
 from gateway.rest.settings import HttpSettings
 from gateway.rest.streaming import Framing, RawBytes, framing_for, status_json, write_stream
 from gateway.rest.transcode import HTTP_BODY, fill_mask, request_message
+from gateway.rest.tus import Tus
 from gateway.shared import Shared
 
 _LONGEST_NUMBER = 20  # digits of the largest event number
@@ -49,10 +50,12 @@ class RestServer:
         grace: float,
         settings: HttpSettings | None = None,
         methods: Iterable[Method] | None = None,
+        tus: Tus | None = None,
     ) -> None:
         self._settings = settings or HttpSettings()
         self._pipeline = pipeline
         self._origins = Origins(self._settings)
+        self._tus = tus
         methods = list(public_methods() if methods is None else methods)
         routes = [route for method in methods for route in routes_of(method)]
         self._table = RouteTable(routes)
@@ -117,6 +120,8 @@ class RestServer:
         raw_path = request.rel_url.raw_path
         if page := self._pages.find(request.method, raw_path):
             return await page(request)
+        if self._tus is not None and self._tus.serves(raw_path):
+            return await self._tus.serve(request, arrival)
         if (method := self._methods.get(raw_path)) and request.content_type in grpc_web.CONTENT_TYPES:
             return await self._grpc_web(request, method, arrival)
         found = self._find(request.method, raw_path)

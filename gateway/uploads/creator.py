@@ -29,6 +29,8 @@ class NewUpload:
     size_bytes: int
     sha256: str = ""
     """Lower-case hexadecimal; empty when it does not say."""
+    may_be_there: bool = True
+    """It does not insist on sending the bytes."""
 
 
 class UploadCreator:
@@ -51,7 +53,7 @@ class UploadCreator:
             raise InvalidRequest(f"size_bytes {words}", violations=[Violation("size_bytes", words)])
         if self._rate is not None:
             self._rate.take(workspace_id)
-        if new.sha256 and (same := await self._copy(workspace_id, new)):
+        if new.sha256 and new.may_be_there and (same := await self._copy(workspace_id, new)):
             return same
         asset_id = new_asset_id()
         return await self._assets.create_upload(

@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 
 from framewire.db.uploads import StoredUpload, UploadStore
-from framewire.errors import Conflict, ErrorCode, FramewireError, InvalidRequest, Unavailable
+from framewire.errors import Conflict, ErrorCode, FramewireError, InvalidRequest
 from framewire.storage.keys import tail_key, upload_key
 from framewire.storage.parts import PartStore
 from framewire.v1.asset_pb2 import ASSET_STATE_READY
 from gateway.uploads.lease import held
+from gateway.uploads.pieces import bounded
 from gateway.uploads.settings import UploadSettings
 from gateway.uploads.standing import Standing, standing
 
@@ -40,11 +41,16 @@ class UploadWriter:
             raise Conflict("the asset is READY; nothing more can be sent", code=ErrorCode.UPLOAD_ENDED)
         async with held(self._uploads, asset_id, self._settings.lease):
             upload = await self.begun(workspace_id, asset_id)
-            now = await standing(self._store, upload)
-            if now.offset != offset:
-                message = f"the upload stands at {now.offset}, not at {offset}; go on there"
-                raise Conflict(message, code=ErrorCode.UPLOAD_OFFSET_MISMATCH)
+            now = await self.check_offset(upload, offset)
             return await self._write(upload, now, pieces)
+
+    async def check_offset(self, upload: StoredUpload, offset: int) -> Standing:
+        """How far the upload is: to `offset`. Raises Conflict (UPLOAD_OFFSET_MISMATCH) when it is not."""
+        now = await standing(self._store, upload)
+        if now.offset != offset:
+            message = f"the upload stands at {now.offset}, not at {offset}; go on there"
+            raise Conflict(message, code=ErrorCode.UPLOAD_OFFSET_MISMATCH)
+        return now
 
     async def begun(self, workspace_id: str, asset_id: str) -> StoredUpload:
         """The upload, with a multipart upload in the store that takes parts."""
@@ -67,23 +73,11 @@ class UploadWriter:
         filling = _Filling(self._store, upload, now.whole, await self._tail(upload, now))
         try:
             await filling.settle()
-            async for piece in self._bounded(pieces):
+            async for piece in bounded(pieces, self._settings.stall):
                 await filling.take(piece)
         finally:
             await _finish(filling.save())
         return filling.offset
-
-    async def _bounded(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        while True:
-            try:
-                async with asyncio.timeout(self._settings.stall):
-                    piece = await anext(pieces, None)
-            except TimeoutError:
-                message = f"no byte came for {self._settings.stall:g} s; go on with the upload"
-                raise Unavailable(message, code=ErrorCode.DEADLINE_EXCEEDED) from None
-            if piece is None:
-                return
-            yield piece
 
     async def _tail(self, upload: StoredUpload, now: Standing) -> bytearray:
         asset, data = upload.stored.asset, bytearray()
