@@ -15,12 +15,13 @@ import grpc
 
 from framewire.client.errors import typed_errors
 from framewire.client.operations import Operations
+from framewire.client.parts import PartSender
 from framewire.client.transfer import Advance, get_file, nobody, put_file, sha256_of, shown_name
 from framewire.client.watch import Patience, watch
 from framewire.errors import ErrorCode, FramewireError, InvalidRequest, LocalError, Unavailable
 from framewire.jobs.states import TERMINAL
 from framewire.v1 import asset_pb2, asset_pb2_grpc, job_pb2, job_pb2_grpc, step_pb2, step_pb2_grpc
-from framewire.v1.asset_pb2 import Asset, SignedUrl
+from framewire.v1.asset_pb2 import ASSET_STATE_READY, Asset, SignedUrl, SignUploadPartsResponse
 from framewire.v1.job_pb2 import JOB_STATE_UNSPECIFIED, Event, Job, JobState, OutputSettings
 from framewire.v1.step_pb2 import Step, StepInfo
 
@@ -55,6 +56,8 @@ class Upload:
     path: Path
     asset: Asset
     signed: SignedUrl
+    in_parts: bool = False
+    """The server wants it in parts."""
 
 
 class Client:
@@ -99,14 +102,34 @@ class Client:
         size, sha256 = await _describe(path)
         request = asset_pb2.CreateUploadRequest(filename=filename or shown_name(path), size_bytes=size, sha256=sha256)
         created = await self._call(self._assets.CreateUpload(request, timeout=self._settings.call_timeout))
-        return Upload(path=path, asset=created.asset, signed=created.upload)
+        in_parts = created.HasField("multipart")
+        return Upload(path=path, asset=created.asset, signed=created.upload, in_parts=in_parts)
 
     async def send(self, upload: Upload, *, advance: Advance = nobody) -> Asset:
-        """Send what was announced and wait until its bytes are checked; jobs that waited for it are queued then."""
+        """Send what was announced and wait until its bytes are checked; jobs that waited for it are queued then.
+
+        Nothing is sent when the server has these bytes already. A large file that breaks off goes on where it was.
+        """
         size = upload.asset.size_bytes
-        await self._again(lambda: put_file(upload.signed, upload.path, size, advance))
+        if upload.asset.state == ASSET_STATE_READY:
+            advance(size, size)
+            return upload.asset
+        if upload.in_parts:
+            parts = PartSender(upload.path, size, lambda: self._sign_parts(upload.asset.asset_id), advance)
+            await self._go_on(parts)
+        else:
+            await self._again(lambda: put_file(upload.signed, upload.path, size, advance))
         complete = asset_pb2.CompleteUploadRequest(asset_id=upload.asset.asset_id)
         return await self._call(self._assets.CompleteUpload(complete, timeout=self._settings.complete_timeout))
+
+    async def _sign_parts(self, asset_id: str) -> SignUploadPartsResponse:
+        request = asset_pb2.SignUploadPartsRequest(asset_id=asset_id)
+        return await self._call(self._assets.SignUploadParts(request, timeout=self._settings.call_timeout))
+
+    async def delete_asset(self, asset_id: str) -> None:
+        """Delete an asset and its bytes. Raises Conflict (ASSET_IN_USE) while a job that has not ended needs it."""
+        request = asset_pb2.DeleteAssetRequest(asset_id=asset_id)
+        await self._call(self._assets.DeleteAsset(request, timeout=self._settings.call_timeout))
 
     async def download(self, asset_id: str, path: Path, *, advance: Advance = nobody) -> Asset:
         """Download an asset. It appears at `path` complete and with the right hash, or not at all."""
@@ -220,6 +243,16 @@ class Client:
     async def _call(self, call: Awaitable[_Answer]) -> _Answer:
         with typed_errors(self.server):
             return await call
+
+    async def _go_on(self, parts: PartSender) -> None:
+        """Send parts until all are there. Tries count anew with every part that has arrived."""
+        while True:
+            before = parts.stored
+            try:
+                return await self._again(parts.send)
+            except FramewireError as error:
+                if not error.retryable or parts.stored <= before:
+                    raise
 
     async def _again(self, transfer: Callable[[], Awaitable[None]]) -> None:
         """Try a transfer some times, as long as trying again can help."""

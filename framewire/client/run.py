@@ -17,6 +17,8 @@ from framewire.v1.job_pb2 import JOB_STATE_FAILED, JOB_STATE_SUCCEEDED, Event, J
 from framewire.v1.step_pb2 import Step
 
 _CANCEL_TIMEOUT = 5.0
+_RECORDED = 0.2
+"""Seconds until it is looked again whether a cancellation is recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ async def run_clip(client: Client, order: ClipOrder, observer: RunObserver) -> J
     cancelled, or the clip cannot be sent, the job is cancelled too.
     """
     upload, job = await _create(client, order.clip, order.steps, output=order.settings)
-    async with _cancelling(client, job):
+    async with _cancelling(client, job, upload):
         observer.created(job)
         observer.uploaded(await client.send(upload, advance=observer.uploading))
     last = await _follow(client, job.job_id, observer)
@@ -76,7 +78,7 @@ async def submit_clip(
 ) -> Job:
     """The same up to the moment at which the job is queued. Returns the job as recorded then."""
     upload, job = await _create(client, clip, steps, output=output, priority=priority)
-    async with _cancelling(client, job):
+    async with _cancelling(client, job, upload):
         await client.send(upload)
     return await client.get_job(job.job_id)
 
@@ -105,13 +107,27 @@ async def _create(
 
 
 @contextlib.asynccontextmanager
-async def _cancelling(client: Client, job: Job) -> AsyncIterator[None]:
-    """Cancel the job when the block does not come to its end: it would wait for its clip for ever."""
+async def _cancelling(client: Client, job: Job, upload: Upload) -> AsyncIterator[None]:
+    """Cancel the job and delete what was sent when the block does not come to its end: nobody would go on with it."""
     try:
         yield
     except BaseException:
         await _cancel(client, job.job_id)
+        await _forget(client, upload)
         raise
+
+
+async def _forget(client: Client, upload: Upload) -> None:
+    """Delete an upload, once it is recorded that its job is cancelled. What this leaves the server deletes later."""
+    with contextlib.suppress(FramewireError, TimeoutError):
+        async with asyncio.timeout(_CANCEL_TIMEOUT):
+            while True:
+                try:
+                    return await client.delete_asset(upload.asset.asset_id)
+                except FramewireError as error:
+                    if error.code != ErrorCode.ASSET_IN_USE:
+                        raise
+                await asyncio.sleep(_RECORDED)
 
 
 async def _follow(client: Client, job_id: str, observer: RunObserver) -> Event:

@@ -45,9 +45,14 @@ def shown_name(path: Path) -> str:
 
 async def put_file(signed: SignedUrl, path: Path, size: int, advance: Advance = nobody) -> None:
     """Send a file's first `size` bytes. Raises Unavailable (STORE_UNAVAILABLE)."""
+    await put_range(signed, path, 0, size, advance)
+
+
+async def put_range(signed: SignedUrl, path: Path, start: int, size: int, advance: Advance = nobody) -> None:
+    """Send `size` bytes of a file from `start` on. Raises Unavailable (STORE_UNAVAILABLE)."""
     headers = {**signed.headers, "Content-Length": str(size)}
     async with _session() as session, _store_errors():
-        body = _pieces(path, size, advance)
+        body = _pieces(path, start, size, advance)
         async with session.request(signed.method, signed.url, data=body, headers=headers) as response:
             await _check(response)
 
@@ -97,10 +102,11 @@ def _take(write: Callable[[bytes], object], update: Callable[[bytes], object], p
     update(piece)
 
 
-async def _pieces(path: Path, size: int, advance: Advance) -> AsyncIterator[bytes]:
+async def _pieces(path: Path, start: int, size: int, advance: Advance) -> AsyncIterator[bytes]:
     """The file's bytes; ends early when the file has become shorter, which the store then refuses."""
     done = 0
     with path.open("rb") as file:
+        file.seek(start)
         while done < size:
             piece = await asyncio.to_thread(file.read, min(PIECE, size - done))
             if not piece:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -156,6 +157,7 @@ def _gateway(settings: StackSettings, folder: DataFolder, keys: StackKeys, ports
             "FRAMEWIRE_DATABASE_URL": f"sqlite+aiosqlite:///{folder.database}",
             "FRAMEWIRE_GRPC_ADDRESS": f"{HOST}:{ports.grpc}",
             "FRAMEWIRE_REST_ADDRESS": f"{HOST}:{ports.rest}",
+            "FRAMEWIRE_PROBE": shlex.join((sys.executable, "-P", "-m", "coordinator.probe")),
         },
         log=_log(folder, "gateway"),
         address=f"{HOST}:{ports.grpc} (gRPC), http://{HOST}:{ports.rest} (REST)",

@@ -167,6 +167,7 @@ async def test_a_signed_request_is_good_for_nothing_else(store: ObjectStore, htt
 
 
 MB = 1 << 20
+_UNKNOWN = "application/octet-stream"
 
 
 async def test_parts_sent_in_any_order_become_one_object_and_are_seen_by_nobody_before(store: AnyStore) -> None:
@@ -229,6 +230,22 @@ async def test_small_objects_come_from_memory(store: AnyStore) -> None:
     for data in (b"first", bytearray(b"second")):
         await store.put_bytes("w/tail", data)
     assert b"".join([piece async for piece in store.read("w/tail")]) == b"second"
+
+
+async def test_a_download_may_be_read_from_the_middle_under_a_safe_name_and_as_what_it_is(
+    s3_store: S3ObjectStore,
+) -> None:
+    await s3_store.put_bytes("w/x", b"0123456789")
+    for name, kind in (("film.mp4", "video/mp4"), ("page.html", "application/octet-stream"), ("a.svg", _UNKNOWN)):
+        signed = await s3_store.presign_get("w/x", ttl=60, filename=name)
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(signed.url, headers={"Range": "bytes=3-5"}) as answer,
+        ):
+            assert (answer.status, await answer.read()) == (206, b"345")
+            assert answer.headers["Content-Range"] == "bytes 3-5/10"
+            assert answer.headers["Content-Type"] == kind
+            assert answer.headers["Content-Disposition"].startswith(f'attachment; filename="{name}"')
 
 
 async def test_a_store_that_does_not_answer_is_unavailable_and_retryable(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ NO_ASSET = "ast_00000000000000000000000000"
     ("arguments", "code"),
     [
         (["run", "missing.mp4", "--step", "enhance", "-o", "out.mp4"], "FILE_NOT_FOUND"),
-        (["run", "text.mp4", "--step", "enhance", "-o", "out.mp4"], "MEDIA_UNREADABLE"),
+        (["run", "text.mp4", "--step", "enhance", "-o", "out.mp4"], "UPLOAD_TYPE_UNSUPPORTED"),
+        (["run", "broken.mp4", "--step", "enhance", "-o", "out.mp4"], "MEDIA_UNREADABLE"),
         (["run", "text.mp4", "--step", "polish", "-o", "out.mp4"], "STEP_UNKNOWN"),
         (["run", "text.mp4", "--step", "enhance:scale=0", "-o", "out.mp4"], "INVALID_ARGUMENT"),
         (["run", "text.mp4", "--step", "enhance:scale=3", "-o", "out.mp4"], "STEP_INVALID"),
@@ -41,6 +42,7 @@ def test_the_command_line_says_it_in_one_line(
     stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: str
 ) -> None:
     (tmp_path / "text.mp4").write_text("This is not a film.\n" * 100)
+    (tmp_path / "broken.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(1000))  # begins like an MP4
     monkeypatch.chdir(tmp_path)
     answer = stack.run(*arguments)
     assert answer.code == 1

@@ -17,6 +17,9 @@ import pytest
 from gateway_program import BOUND, Program
 from servers import NatsServer, S3Server
 
+from framewire.client import Client, parts
+from framewire.client.transfer import Advance
+from framewire.errors import ErrorCode, FramewireError, Unavailable
 from framewire.storage.s3 import S3ObjectStore
 from framewire.v1.asset_pb2 import (
     ASSET_STATE_READY,
@@ -24,6 +27,7 @@ from framewire.v1.asset_pb2 import (
     CreateDownloadUrlRequest,
     CreateUploadRequest,
     GetAssetRequest,
+    SignedUrl,
     SignUploadPartsRequest,
 )
 from framewire.v1.asset_pb2_grpc import AssetServiceStub
@@ -105,6 +109,7 @@ async def site(nats_server: NatsServer, s3_server: S3Server, tmp_path: Path) -> 
         "FRAMEWIRE_DATABASE_URL": f"sqlite+aiosqlite:///{tmp_path / 'framewire.db'}",
         "FRAMEWIRE_GRPC_ADDRESS": "127.0.0.1:0",
         "FRAMEWIRE_REST_ADDRESS": "127.0.0.1:0",
+        "FRAMEWIRE_UPLOAD_PARTS_FROM": "8M",
     }
     program, store = Program(env, tmp_path / "gateway.log"), S3ObjectStore(settings)
     await store.ensure_bucket()
@@ -217,3 +222,37 @@ async def send(site: Site, part: object, size: int) -> None:
     signed = part.upload  # type: ignore[attr-defined]  # as above
     async with site.http.request(signed.method, signed.url, data=CLIP[start : start + size]) as answer:
         assert answer.status == 200, await answer.text()
+
+
+async def test_the_client_sends_a_large_file_in_parts_and_after_a_broken_connection_only_what_is_missing(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "clip.mp4").write_bytes(CLIP)
+    sent: list[int] = []
+    real = parts.put_range
+
+    async def breaks_once(signed: SignedUrl, path: Path, start: int, size: int, advance: Advance) -> None:
+        sent.append(start)
+        if start == 8 * MB and sent.count(start) == 1:
+            raise Unavailable("the connection broke", code=ErrorCode.STORE_UNAVAILABLE)
+        await real(signed, path, start, size, advance)
+
+    monkeypatch.setattr(parts, "put_range", breaks_once)
+    monkeypatch.setattr(parts, "AT_ONCE", 1)
+    shown: list[int] = []
+    async with Client(site.program.grpc) as client:
+        asset = await client.upload(tmp_path / "clip.mp4", advance=lambda done, total: shown.append(done))
+        again = await client.upload(tmp_path / "clip.mp4", filename="again.mp4")
+    assert sent == [0, 8 * MB, 8 * MB, 16 * MB]
+    assert (asset.sha256, shown[-1]) == (HASH, len(CLIP))
+    assert (again.filename, again.sha256) == ("again.mp4", HASH)
+    assert again.asset_id != asset.asset_id
+
+
+async def test_what_is_not_taken_is_refused_and_nothing_of_it_is_left(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "page.mp4").write_bytes(b"<html>" * 1000)
+    async with Client(site.program.grpc) as client:
+        with pytest.raises(FramewireError) as caught:
+            await client.upload(tmp_path / "page.mp4")
+    assert caught.value.code == ErrorCode.UPLOAD_TYPE_UNSUPPORTED
+    assert [info.key async for info in site.store.list("default/")] == []
