@@ -19,6 +19,7 @@ from framewire.environment import Environment
 from framewire.errors import ErrorCode, FramewireError, Unavailable
 from framewire.lifecycle import first_of, notify_ready, show_life, stop_event
 from framewire.storage.s3 import S3ObjectStore
+from framewire.storage.s3_lifecycle import Lifecycle
 from gateway.addresses import Address
 from gateway.app import Gateway
 from gateway.settings import VARIABLES, GatewaySettings
@@ -74,6 +75,8 @@ async def _open(settings: GatewaySettings, stack: contextlib.AsyncExitStack) -> 
     store = S3ObjectStore(settings.store)
     stack.push_async_callback(store.close)
     await store.ensure_bucket()
+    if settings.lifecycle is not None:
+        await _set_lifecycle(store, settings.lifecycle)
     gateway = Gateway(
         database=database,
         bus=bus,
@@ -85,6 +88,14 @@ async def _open(settings: GatewaySettings, stack: contextlib.AsyncExitStack) -> 
         uploads=settings.uploads,
     )
     return gateway, bus
+
+
+async def _set_lifecycle(store: S3ObjectStore, lifecycle: Lifecycle) -> None:
+    """A store without rules is no reason not to start: the janitor does what has to be done."""
+    try:
+        await store.set_lifecycle(lifecycle)
+    except FramewireError as error:
+        log.warning("the bucket has no lifecycle rules: %s", error.message)
 
 
 async def _bounded_stop(gateway: Gateway) -> None:

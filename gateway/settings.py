@@ -10,6 +10,7 @@ from pathlib import Path
 from framewire.environment import Environment
 from framewire.errors import LocalError
 from framewire.storage.s3 import S3Settings
+from framewire.storage.s3_lifecycle import Lifecycle
 from gateway.addresses import Address, refuse_public
 from gateway.limits import LimitSettings
 from gateway.rest.settings import HttpSettings
@@ -46,6 +47,8 @@ environment:
   FRAMEWIRE_UPLOAD_SCRATCH      folder where uploads lie while they are looked at              (the system's)
   FRAMEWIRE_PROBE               command line of the program that looks into uploads            (nobody looks)
   FRAMEWIRE_KEEP_DAYS           days assets are kept; 0 is for ever                            (7)
+  FRAMEWIRE_S3_LIFECYCLE        yes: the bucket gets lifecycle rules, a net below the janitor  (no)
+  FRAMEWIRE_S3_ARCHIVE_CLASS    storage class objects change to after a day, e.g. GLACIER_IR   (they stay)
   FRAMEWIRE_LOG_STYLE           text or json                                              (text)
   FRAMEWIRE_LOG_LEVEL           DEBUG, INFO, WARNING or ERROR                             (INFO)
 
@@ -73,6 +76,8 @@ class GatewaySettings:
     """What a connection to REST may do."""
     uploads: UploadSettings = UploadSettings()  # noqa: RUF009 - frozen
     """What uploads may be, and how long what is kept is kept."""
+    lifecycle: Lifecycle | None = None
+    """Rules the bucket is given; None leaves it as it is."""
 
     @classmethod
     def from_environment(cls, env: Environment) -> GatewaySettings:
@@ -85,7 +90,8 @@ class GatewaySettings:
             rest=_address(env, "FRAMEWIRE_REST_ADDRESS", "127.0.0.1:7680"),
             limits=_limits(env),
             http=_http(env),
-            uploads=_uploads(env),
+            uploads=(uploads := _uploads(env)),
+            lifecycle=_lifecycle(env, uploads),
         )
 
 
@@ -129,6 +135,17 @@ def _uploads(env: Environment) -> UploadSettings:
             "OPENBLAS_NUM_THREADS": "1",
         },
         keep=timedelta(days=days) if days else None,
+    )
+
+
+def _lifecycle(env: Environment, uploads: UploadSettings) -> Lifecycle | None:
+    if not env.flag("FRAMEWIRE_S3_LIFECYCLE", default=False):
+        return None
+    return Lifecycle(
+        archive_class=env.text("FRAMEWIRE_S3_ARCHIVE_CLASS", " ").strip(),
+        abort_after=uploads.time.days + 2,
+        # twice the time: what a job needed when it expired is left to the janitor
+        delete_after=None if uploads.keep is None else 2 * uploads.keep.days + 7,
     )
 
 

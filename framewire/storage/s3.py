@@ -24,6 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from framewire.errors import ErrorCode, NotFound, Unavailable
 from framewire.storage.interface import ObjectInfo, SignedRequest, checked_prefix
 from framewire.storage.parts import Part, Unfinished
+from framewire.storage.s3_lifecycle import Lifecycle, apply
 from framewire.storage.s3_parts import S3Parts
 
 if TYPE_CHECKING:
@@ -70,6 +71,10 @@ class S3ObjectStore:
     async def ensure_bucket(self) -> None:
         """Create the bucket unless it exists."""
         await self._run(self._create_bucket)
+
+    async def set_lifecycle(self, lifecycle: Lifecycle) -> None:
+        """Give the bucket these rules. Raises Unavailable, also where the store knows no such rules."""
+        await self._run(apply, self._client, self._settings.bucket, lifecycle)
 
     async def put_file(self, key: str, path: Path, *, content_type: str = "application/octet-stream") -> None:
         """Store a local file's bytes; large ones in parts, visible only when complete."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sys
+from dataclasses import replace
 
 import grpc
 import pytest
+from clips import Clip, make_clip
 from google.rpc import error_details_pb2, status_pb2
 
+from framewire.db.uploads import UploadStore
 from framewire.jobs.ids import new_asset_id
 from framewire.storage.keys import upload_key
 from framewire.v1.asset_pb2 import (
@@ -164,3 +168,66 @@ async def test_a_thumbnail_is_signed_where_there_is_one_and_refused_where_there_
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await here.assets.CreateDownloadUrl(asked)
     assert reason(caught.value) == "THUMBNAIL_NOT_FOUND"
+
+
+PROBE = UploadSettings(
+    probe=(sys.executable, "-P", "-m", "coordinator.probe"), probe_environment={"OPENBLAS_NUM_THREADS": "1"}
+)
+
+
+async def test_an_asset_knows_what_is_inside_before_any_job_needs_it(with_settings, tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    film = make_clip(tmp_path / "clip.mp4", Clip(frames=10)).read_bytes()
+    async with with_settings(uploads=replace(PROBE, scratch=scratch)) as here:
+        asset = await here.upload(film)
+        again = await here.upload(film)
+    assert (asset.media.video.codec, asset.media.video.frames) == ("h264", 10)
+    assert again.media == asset.media
+    assert again.asset_id != asset.asset_id
+    assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [(b"<html>", "UPLOAD_TYPE_UNSUPPORTED"), (b"\0\0\0\x18ftypisom" + bytes(999), "MEDIA_UNREADABLE")],
+)
+async def test_what_nothing_can_be_done_with_never_becomes_an_asset(with_settings, tmp_path, body, code):
+    async with with_settings(uploads=replace(PROBE, scratch=tmp_path)) as here:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await here.upload(body)
+        assert reason(caught.value) == code
+        assert here.store._objects == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_copy_by_hash_lives_on_when_the_original_is_deleted(here):
+    first = await here.upload(b"the same bytes")
+    second = await here.upload(b"the same bytes")
+    assert first.asset_id != second.asset_id
+    await here.assets.DeleteAsset(DeleteAssetRequest(asset_id=first.asset_id))
+    await here.relayed()
+    stored = await here.asset_store.get("default", second.asset_id)
+    assert b"".join([piece async for piece in here.store.read(stored.object_key)]) == b"the same bytes"
+    assert list(here.store._objects) == [stored.object_key]
+
+
+async def test_bytes_that_are_gone_from_the_store_are_asked_for_again(here):
+    first = await here.upload(b"the same bytes")
+    here.store._objects.clear()
+    asset, upload = await here.reserve(b"the same bytes", sha256=first.sha256)
+    assert (asset.state, upload.method) == (ASSET_STATE_UPLOADING, "PUT")
+
+
+async def test_an_upload_belongs_to_one_gateway_at_a_time_until_its_lease_is_over(here):
+    asset, _ = await here.reserve()
+    uploads = UploadStore(here.database)
+    assert await uploads.hold(asset.asset_id, "one", 30)
+    assert await uploads.hold(asset.asset_id, "one", 30)
+    assert not await uploads.hold(asset.asset_id, "two", 30)
+    assert await uploads.hold(asset.asset_id, "one", -1)  # it has said nothing for so long
+    assert await uploads.hold(asset.asset_id, "two", 30)
+    await uploads.let_go(asset.asset_id, "one")
+    assert not await uploads.hold(asset.asset_id, "three", 30)
+    await uploads.let_go(asset.asset_id, "two")
+    assert await uploads.hold(asset.asset_id, "three", 30)

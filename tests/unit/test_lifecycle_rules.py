@@ -1,0 +1,61 @@
+"""The rules a bucket is given."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from botocore.stub import Stubber
+
+from framewire.storage.s3_lifecycle import Lifecycle, apply
+
+SOMEBODY = {"ID": "logs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 3}}
+ABORT = {
+    "ID": "framewire-abort",
+    "Status": "Enabled",
+    "Filter": {"Prefix": ""},
+    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 2},
+}
+
+
+@pytest.fixture
+def client() -> Any:
+    return boto3.client("s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+
+
+def expect(stub: Stubber, *rules: dict[str, Any]) -> None:
+    wanted = {"Bucket": "b", "LifecycleConfiguration": {"Rules": list(rules)}}
+    stub.add_response("put_bucket_lifecycle_configuration", {}, wanted)
+
+
+def test_rules_of_somebody_else_stay_and_our_old_ones_are_replaced(client: Any) -> None:
+    old = {**ABORT, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 30}}
+    archive = {"Transitions": [{"Days": 1, "StorageClass": "GLACIER_IR"}]}
+    with Stubber(client) as stub:
+        stub.add_response("get_bucket_lifecycle_configuration", {"Rules": [SOMEBODY, old]}, {"Bucket": "b"})
+        expect(
+            stub,
+            SOMEBODY,
+            ABORT,
+            {"ID": "framewire-archive", "Status": "Enabled", "Filter": {"Prefix": ""}, **archive},
+            {"ID": "framewire-delete", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 21}},
+        )
+        apply(client, "b", Lifecycle(archive_class="GLACIER_IR", delete_after=21))
+        stub.assert_no_pending_responses()
+
+
+def test_a_bucket_without_rules_gets_ours(client: Any) -> None:
+    with Stubber(client) as stub:
+        stub.add_client_error("get_bucket_lifecycle_configuration", "NoSuchLifecycleConfiguration")
+        expect(stub, ABORT)
+        apply(client, "b", Lifecycle())
+        stub.assert_no_pending_responses()
+
+
+def test_rules_that_cannot_be_read_are_not_overwritten(client: Any) -> None:
+    with Stubber(client) as stub:
+        stub.add_client_error("get_bucket_lifecycle_configuration", "AccessDenied")
+        with pytest.raises(ClientError):
+            apply(client, "b", Lifecycle())
