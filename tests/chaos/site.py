@@ -166,6 +166,7 @@ class Site:
             "FRAMEWIRE_DATABASE_URL": f"sqlite+aiosqlite:///{self.folder / 'framewire.db'}",
             "FRAMEWIRE_GRPC_ADDRESS": f"127.0.0.1:{self._ports['grpc']}",
             "FRAMEWIRE_REST_ADDRESS": f"127.0.0.1:{self._ports['rest']}",
+            "FRAMEWIRE_UPLOAD_KINDS": "*",  # the inputs are what runners are to do, in words
         }
         return self._server("gateway", [sys.executable, "-m", "gateway"], env, self._listens("grpc"))
 
