@@ -31,7 +31,7 @@ def main(arguments: Sequence[str], variables: Mapping[str, str]) -> int:
         return 2
     path, kind = Path(arguments[0]), arguments[1]
     try:
-        _confine(path, variables)
+        confine(path, variables)
         answer: bytes = survey(path, kind).SerializeToString()
         status = 0
     except MediaError as error:
@@ -45,7 +45,8 @@ def main(arguments: Sequence[str], variables: Mapping[str, str]) -> int:
     return status
 
 
-def _confine(path: Path, variables: Mapping[str, str]) -> None:
+def confine(path: Path, variables: Mapping[str, str]) -> None:
+    """Give up everything but reading this file. Raises WorkerError (CONFIG_INVALID), LocalError."""
     mode = sandbox_mode(Environment(variables))
     begin(_LIMITS)
     enter(Access(read=(path,)), mode)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from clips import Clip, make_clip
 
+from coordinator.sandbox import landlock
 from framewire.errors import MediaError, Unavailable
 from gateway.uploads import UploadSettings
 from gateway.uploads.kinds import kind_of
@@ -122,10 +124,38 @@ async def test_a_probe_that_does_not_work_is_no_fault_of_the_file(tmp_path: Path
     assert caught.value.code == "PROBE_UNAVAILABLE"
 
 
-async def test_the_probe_reads_no_other_file_and_knows_no_key_of_the_gateway(tmp_path: Path) -> None:
+async def test_a_playlist_under_another_name_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "playlist.mp4").write_text("#EXTM3U\n#EXTINF:1,\n/etc/passwd\n")
     with pytest.raises(MediaError):
         await the_probe()(tmp_path / "playlist.mp4", "mp4")
+
+
+async def test_the_probe_knows_no_key_of_the_gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FRAMEWIRE_S3_SECRET_KEY", "secret")
+    program = (
+        "import os, sys; from framewire.v1.job_pb2 import Error; names = ' '.join(sorted(os.environ)); "
+        "os.write(1, Error(code='MEDIA_UNREADABLE', message=names).SerializeToString()); sys.exit(1)"
+    )
+    with pytest.raises(MediaError) as told:
+        await the_probe(sys.executable, "-c", program)(tmp_path, "mp4")
+    assert set(told.value.message.split()) <= {"FRAMEWIRE_SANDBOX", "OPENBLAS_NUM_THREADS", "LC_CTYPE"}
+
+
+@pytest.mark.skipif(not landlock.version(), reason="this kernel has no Landlock")
+def test_the_probe_reads_its_file_and_no_other_and_reaches_nobody(tmp_path: Path) -> None:
+    for name in ("own", "other"):
+        (tmp_path / name).write_text(name)
+    program = (
+        "import socket, sys; from pathlib import Path; from coordinator.probe import confine; "
+        "confine(Path(sys.argv[1]), {}); print(Path(sys.argv[1]).read_text())\n"
+        "for attempt in (lambda: Path(sys.argv[2]).read_text(), socket.socket):\n"
+        "    try: attempt(); print('done')\n"
+        "    except PermissionError: print('refused')"
+    )
+    argv = [sys.executable, "-c", program, str(tmp_path / "own"), str(tmp_path / "other")]
+    environment = {"OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout.split() == ["own", "refused", "refused"]
 
 
 @pytest.mark.parametrize(
