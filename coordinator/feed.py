@@ -10,6 +10,7 @@ the comparison starts anew with each unit, so that a run which begins there sees
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 
 from av.video.frame import VideoFrame
 
@@ -57,6 +58,8 @@ class Feed:
         """Of them, those that repeat the one before and were not sent to any model."""
         self.inferred = inferred
         """Of them, those that were."""
+        self.first_frame: datetime | None = None
+        """When this run had its first frame."""
         self._reader = reader
         self._plan = plan
         self._cutter = cutter
@@ -85,6 +88,7 @@ class Feed:
 
     def _add(self, picture: Picture) -> None:
         stamp = picture.stamp
+        self.first_frame = self.first_frame or datetime.now(UTC)
         self._check(stamp)
         if self._cutter.begins(stamp):
             self._batch.end = self._end(stamp.pts)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -102,6 +103,8 @@ class Result:
     """Frames that were; with those of earlier attempts."""
     resumed: int
     """Frames of earlier attempts."""
+    first_frame: datetime | None
+    """When the first frame had been decoded; None when there was none left to do."""
     container: str
     """Format that was written: `mp4`, `mov`, `matroska` or `webm`."""
     left_out: tuple[LeftOut, ...]
@@ -348,6 +351,7 @@ class Pipeline:
             inferred=feed.inferred,
             resumed=self._earlier.last.frames_out,
             container=written.container,
+            first_frame=feed.first_frame,
             left_out=written.left_out,
             counters=dict(self._last.counters),
             units=tuple(self._units),

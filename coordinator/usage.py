@@ -23,9 +23,12 @@ def usage_lines(result: Result) -> Iterator[str]:
 
 def usage_message(result: Result, *, wall: float, cpu: float) -> Usage:
     """The same for programs. `wall` and `cpu`: seconds of the whole attempt, of the clock and of the processor."""
-    return Usage(
+    usage = Usage(
         wall_seconds=wall,
         cpu_seconds=cpu,
         frames=result.frames_out - result.resumed,
         parts=[PartUsage(name=part.name, seconds=part.seconds, times=part.times) for part in result.parts],
     )
+    if result.first_frame is not None:
+        usage.first_frame_time.FromDatetime(result.first_frame)
+    return usage

@@ -648,6 +648,7 @@ class Usage(message.Message):
     CPU_SECONDS_FIELD_NUMBER: builtins.int
     FRAMES_FIELD_NUMBER: builtins.int
     PARTS_FIELD_NUMBER: builtins.int
+    FIRST_FRAME_TIME_FIELD_NUMBER: builtins.int
     wall_seconds: builtins.float
     """From the order to the finished file, on the worker; fetching and storing are not in it."""
     cpu_seconds: builtins.float
@@ -658,6 +659,10 @@ class Usage(message.Message):
     def parts(self) -> containers.RepeatedCompositeFieldContainer[PartUsage]:
         """In the order of a frame's way."""
 
+    @builtins.property
+    def first_frame_time(self) -> timestamp_pb2.Timestamp:
+        """When the first frame had been decoded, by the worker's clock; not set when there was none left to do."""
+
     def __init__(
         self,
         *,
@@ -665,10 +670,11 @@ class Usage(message.Message):
         cpu_seconds: builtins.float = ...,
         frames: builtins.int = ...,
         parts: abc.Iterable[PartUsage] | None = ...,
+        first_frame_time: timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["first_frame_time", b"first_frame_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["cpu_seconds", b"cpu_seconds", "frames", b"frames", "parts", b"parts", "wall_seconds", b"wall_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cpu_seconds", b"cpu_seconds", "first_frame_time", b"first_frame_time", "frames", b"frames", "parts", b"parts", "wall_seconds", b"wall_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
