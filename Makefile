@@ -6,10 +6,10 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 CLIP   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench bench-gateway conformance chaos kills corpus decode-check clean
+.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench bench-job bench-media bench-gateway conformance chaos kills corpus decode-check clean
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 # --no-deps: the wheel's dependencies (numpy<2) are pytriton's; only its tritonserver is used
 $(BIN)/.local: pyproject.toml constraints.txt
@@ -79,8 +79,14 @@ SANDBOX ?= prefer
 corpus: venv-test ## hostile and damaged files through real runners; SEED=n COUNT=n, NUMBER=n runs one damaged file
 	PYTHONPATH=tests $(BIN)/python -m hostile --seed $(SEED) --count $(COUNT) --sandbox $(SANDBOX) $(if $(NUMBER),--number $(NUMBER))
 
-bench: venv-test ## speed and memory of a whole job beside the bare model loop; CLIP=path for a clip of your own
+bench: bench-job bench-media bench-gateway ## every benchmark, about half an hour on two cores
+
+bench-job: venv-test ## one job beside the bare model loop, memory, the hop through Triton; CLIP=path for a clip of your own
 	$(BIN)/python scripts/bench.py $(if $(CLIP),--clip '$(CLIP)')
+
+bench-media: venv-test ## whole jobs beside loops without servers, and the wait for the first frame; CLIP=path
+	$(BIN)/python scripts/media_bench.py $(if $(CLIP),--clip '$(CLIP)') $(if $(VAPOURSYNTH),--vapoursynth '$(VAPOURSYNTH)')
+	$(BIN)/python scripts/first_frame.py
 
 FILES ?= ../shared/hostile ../shared/media
 decode-check: venv-test ## compare how files are decoded with a plain PyAV loop; FILES=folders or files
