@@ -21,6 +21,7 @@ from coordinator.media.container import FORMATS, choose_container, fits, takes_c
 from coordinator.media.limits import MediaLimits
 from coordinator.media.open import is_cover, main_video, open_input
 from coordinator.media.subtitles import converts_to
+from coordinator.media.words import shortened
 from framewire.errors import StepError, Violation
 
 
@@ -163,7 +164,7 @@ def _why_not(stream: Stream, container: str) -> str:
 
 def _description(stream: Stream) -> str:
     kind = {"attachment": "attached file", "video": "cover" if is_cover(stream) else "video track"}
-    name = stream.metadata.get("filename") or _codec(stream)
+    name = shortened(stream.metadata.get("filename") or _codec(stream))
     return f"{kind.get(stream.type, f'{stream.type} track')} {stream.index} ({name})"
 
 

@@ -16,6 +16,7 @@ from coordinator.media.open import main_video, open_input
 from coordinator.media.passengers import choose_passengers
 from coordinator.media.probe import VideoFacts, codec_name, rotation
 from coordinator.media.tracks import QUICKTIME_LANGUAGES, kept_tags
+from coordinator.media.words import shortened
 from framewire.v1.job_pb2 import TagFidelity
 
 _MATRICES = {0: "RGB", 1: "BT.709", 4: "FCC", 5: "BT.470BG", 6: "SMPTE 170M", 7: "SMPTE 240M", 9: "BT.2020"}
@@ -45,6 +46,8 @@ _TRANSFERS = {
     18: "HLG",
 }
 _RANGES = {1: "limited", 2: "full"}
+_MOST_TAGS = 200
+"""Words about a film that are told one by one; a file may hold a hundred thousand."""
 _HANDLERS = {"handler_name", "vendor_id", "language", "filename", "mimetype", "timecode"}
 """Tags of tracks that are not words about the film, or are told on their own."""
 
@@ -65,18 +68,40 @@ class Tag:
 def compare_tags(
     before: Path, after: Path, source: VideoFacts, result: VideoFacts, limits: MediaLimits
 ) -> list[TagFidelity]:
-    """What the input says of itself, beside what the result says. Raises MediaError."""
+    """What the input says of itself, beside what the result says. Raises MediaError.
+
+    Long words are told by their beginning, and of very many tags the last ones as a number, but all are compared: a
+    report has to fit into an event.
+    """
     with open_input(before, limits) as film, open_input(after, limits) as made:
         old, new = _describe(film, source, limits, made), _describe(made, result, limits, None)
-    return list(_compared(old, new))
+    return list(_bounded(_compared(old, new)))
+
+
+def _bounded(tags: Iterator[TagFidelity]) -> Iterator[TagFidelity]:
+    """All of them, but no more than _MOST_TAGS of those that are words; the rest as one."""
+    told, rest, lost = 0, 0, 0
+    for tag in tags:
+        told += (words := _is_of_words(tag.name))
+        if not words or told <= _MOST_TAGS:
+            yield tag
+        else:
+            rest, lost = rest + 1, lost + (not tag.kept)
+    if rest:
+        yield TagFidelity(name="more metadata", before=f"{rest} tags", after=f"{rest - lost} the same", kept=not lost)
+
+
+def _is_of_words(name: str) -> bool:
+    return name.startswith(("metadata", "video metadata"))
 
 
 def _compared(old: Mapping[str, Tag], new: Mapping[str, Tag]) -> Iterator[TagFidelity]:
     nothing = Tag("")
     for name in [*old, *(name for name in new if name not in old)]:
         one, other = old.get(name, nothing), new.get(name, nothing)
-        if one.words or (other.words and not name.startswith(("metadata", "video metadata"))):
-            yield TagFidelity(name=name, before=one.words, after=other.words, kept=one.key == other.key)
+        if one.words or (other.words and not _is_of_words(name)):
+            before, after = shortened(one.words), shortened(other.words)
+            yield TagFidelity(name=shortened(name), before=before, after=after, kept=one.key == other.key)
 
 
 def _describe(

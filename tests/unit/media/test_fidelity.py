@@ -127,3 +127,27 @@ def test_what_a_run_says_of_itself_is_in_the_report(tmp_path: Path) -> None:
     assert (report.held_frames, report.checks.frames, report.checks.black) == (3, 25, 2)
     assert report.left_out[0].what == "data track 2 (unknown)"
     assert list(report.remarks) == ["the video is interlaced"]
+
+
+def tagged(path: Path, tags: dict[str, str]) -> Path:
+    """A short Matroska file (it takes tags of any name and length) with these tags."""
+    return make_clip(path, Clip(sounds=(), frames=2, metadata=tuple(tags.items())))
+
+
+def test_a_report_fits_into_an_event_however_much_a_file_says(tmp_path: Path) -> None:
+    talk = {"comment": "x" * 400_000, **{f"tag{number}": "ü" * 150 for number in range(2_000)}}
+    before = tagged(tmp_path / "in.mkv", talk)
+    report = compare(before, before, frames=2)
+    assert report.ByteSize() < 700_000
+    assert all(tag.kept for tag in report.tags)
+    (comment,) = (tag for tag in report.tags if tag.name == "metadata comment")
+    assert comment.before == "x" * 119 + "…"
+    assert report.tags[-1].name == "more metadata"
+
+
+def test_a_change_at_the_end_of_a_long_tag_is_a_change(tmp_path: Path) -> None:
+    before = tagged(tmp_path / "in.mkv", {"comment": "x" * 1_000 + "a"})
+    after = tagged(tmp_path / "out.mkv", {"comment": "x" * 1_000 + "b"})
+    (comment,) = (tag for tag in compare(before, after, frames=2).tags if tag.name == "metadata comment")
+    assert comment.before == comment.after
+    assert not comment.kept
