@@ -24,6 +24,8 @@ _TAKEN = (
 )
 _VERBS = "GET, HEAD, POST, PUT, PATCH, DELETE"
 _DAY = "86400"
+_OF_FORMS = frozenset({"", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
+"""Content types a browser sends to any site without asking it first, the one of an empty body among them."""
 
 
 class Origins:
@@ -38,6 +40,16 @@ class Origins:
         host = _without_port(request.headers.get("Host", ""))
         if "*" not in self._hosts and host not in self._hosts and not _is_local(host):
             raise InvalidRequest(f"this server is not known as {host[:100]!r}; FRAMEWIRE_REST_HOSTS lists its names")
+
+    def check_page(self, request: web.Request) -> None:
+        """Raise InvalidRequest for a POST that a browser sent for a page that may not call, and did not ask about."""
+        origin = request.headers.get("Origin")
+        if request.method != "POST" or origin is None or {origin, "*"} & self._origins:
+            return
+        own = origin.partition("://")[2].lower() == request.headers.get("Host", "").lower()
+        kind = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if not own and kind in _OF_FORMS:
+            raise InvalidRequest(f"pages of {origin[:100]!r} may not call; FRAMEWIRE_REST_ORIGINS lists those that may")
 
     def headers(self, request: web.BaseRequest) -> dict[str, str]:
         """What a browser has to be told with any answer; nothing for a page that may not call."""

@@ -115,6 +115,7 @@ class RestServer:
 
     async def _route(self, request: web.Request, arrival: Arrival) -> web.StreamResponse:
         self._origins.check_host(request)
+        self._origins.check_page(request)
         if (preflight := self._origins.preflight(request)) is not None:
             return preflight
         raw_path = request.rel_url.raw_path

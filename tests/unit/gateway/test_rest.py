@@ -174,6 +174,37 @@ async def test_a_body_of_another_type_is_refused_so_that_pages_of_other_sites_ca
         assert "application/json" in (await answer.json())["message"]
 
 
+async def _post_nothing(here, **headers: str) -> int:
+    """What a form without fields, or fetch without a body, sends."""
+    async with here.http.post(
+        here.url("/v1/lanes/LANE_GPU:pause"), headers=headers, skip_auto_headers=["Content-Type"]
+    ) as answer:
+        return answer.status
+
+
+@pytest.mark.parametrize(
+    ("origin", "kind"),
+    [
+        ("https://evil.example", ""),
+        ("https://evil.example", "application/x-www-form-urlencoded"),
+        ("https://evil.example", "Text/Plain; charset=x"),
+        ("null", ""),
+    ],
+)
+async def test_a_page_of_another_site_cannot_send_an_empty_body_either(here, origin, kind):
+    assert await _post_nothing(here, Origin=origin, **({"Content-Type": kind} if kind else {})) == 400
+    async with here.http.get(here.url("/v1/lanes")) as answer:
+        assert not any(lane.get("paused") for lane in (await answer.json())["lanes"])
+
+
+async def test_an_empty_body_comes_from_programs_own_pages_and_pages_that_may_call(here, with_settings):
+    assert await _post_nothing(here) == 200
+    assert await _post_nothing(here, Origin=here.url("")) == 200
+    async with with_settings(http=HttpSettings(origins=("https://app.example",))) as there:
+        assert await _post_nothing(there, Origin="https://app.example") == 200
+        assert await _post_nothing(there, Origin="https://app.example.evil.example") == 400
+
+
 async def test_a_body_that_is_too_large_is_refused(here):
     body = {"filename": "x" * (2 << 20), "sizeBytes": 1}
     async with here.http.post(here.url("/v1/assets"), json=body) as answer:
