@@ -55,11 +55,13 @@ class Commits:
             self._waiting.put_nowait(stored)
 
     async def close(self, *, within: float) -> None:
-        """Commit what is closed, for at most `within` seconds, and stop. Idempotent."""
+        """Commit what is closed, for at most `within` seconds, and stop: also when cancelled meanwhile. Idempotent."""
         self._waiting.put_nowait(None)
-        await asyncio.wait({self._work}, timeout=within)
-        self._work.cancel()
-        await asyncio.wait({self._work})
+        try:
+            await asyncio.wait({self._work}, timeout=within)
+        finally:
+            self._work.cancel()
+            await asyncio.wait({self._work})
 
     async def _commit_all(self) -> None:
         try:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from worker_rig import SUCCEED, WITHIN, Rig, runs, story
 
+from coordinator.worker.segments import Commits
 from framewire.errors import ErrorCode, Unavailable
 from framewire.jobs.segments import fold
 from framewire.storage.keys import segment_key, segments_prefix, thumbnail_key
@@ -256,6 +257,33 @@ async def test_a_segment_that_is_on_its_way_when_the_job_is_cancelled_is_not_lef
         assert story(events)[-1] == "CANCELLED 1"
         go.set()
         await rig.until_next_job()
+    assert await keys(rig, order) == []
+
+
+async def test_a_job_cancelled_while_its_last_segments_are_committed_gets_no_word_behind_its_end(
+    rig: Rig, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing, go = asyncio.Event(), asyncio.Event()
+    close = Commits.close
+
+    async def seen(self: Commits, *, within: float) -> None:
+        closing.set()
+        await close(self, within=within)
+
+    monkeypatch.setattr(Commits, "close", seen)
+    store.before_segment = go.wait
+    async with rig.worker(slots=1):
+        order = await rig.submit([["segment", 0], ["fail", "INFERENCE_FAILED"]])
+        await asyncio.wait_for(closing.wait(), WITHIN)
+        await rig.bus.cancellations.request(order.job_id)
+        events = await rig.until_end(order)
+        assert story(events)[-1] == "CANCELLED 1"
+        assert not [task for task in asyncio.all_tasks() if task.get_name() == f"commit segments of {order.job_id}"]
+        go.set()
+        await rig.until_next_job()
+    last = await rig.bus.events.last(order.job_id)
+    assert last is not None
+    assert last.number == events[-1].number
     assert await keys(rig, order) == []
 
 
