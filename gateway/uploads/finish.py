@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from framewire.db.assets import AssetStore
+from framewire.db.rows import StoredAsset
 from framewire.db.uploads import StoredUpload, UploadStore
 from framewire.errors import Conflict, ErrorCode, FramewireError, MediaError, NotFound
 from framewire.storage.keys import tails_prefix, upload_key
 from framewire.storage.parts import PartStore
 from framewire.v1.asset_pb2 import ASSET_STATE_READY, Asset
-from gateway.uploads.checker import UploadChecker
+from gateway.uploads.checker import Accepted, UploadChecker
 from gateway.uploads.standing import is_whole, missing_parts, part_count, parts_of
 
 _WRONG = {ErrorCode.UPLOAD_SIZE_MISMATCH, ErrorCode.UPLOAD_HASH_MISMATCH, ErrorCode.UPLOAD_TYPE_UNSUPPORTED}
@@ -44,17 +45,13 @@ class Finisher:
         try:
             accepted = await self._checker.accept(upload.stored)
         except FramewireError as error:
+            now = await self._uploads.get(workspace_id, asset_id)
+            if now.stored.asset.state == ASSET_STATE_READY:
+                return now.stored.asset  # somebody else was quicker: what was sent is on its way out
             if error.code in _WRONG or isinstance(error, MediaError):
                 await self._discard(upload)
             raise
-        completed = await self._assets.complete_upload(
-            workspace_id,
-            asset_id,
-            sha256=accepted.sha256,
-            object_key=accepted.object_key,
-            media=accepted.media,
-            expires=self.expiry(),
-        )
+        completed = await self._complete(workspace_id, asset_id, accepted)
         if completed.object_key != accepted.object_key:  # somebody else completed it meanwhile
             await self._checker.discard(accepted)
         return completed.asset
@@ -62,6 +59,20 @@ class Finisher:
     def expiry(self) -> datetime | None:
         """When an asset expires that is made now."""
         return None if self._keep is None else datetime.now(UTC) + self._keep
+
+    async def _complete(self, workspace_id: str, asset_id: str, accepted: Accepted) -> StoredAsset:
+        try:
+            return await self._assets.complete_upload(
+                workspace_id,
+                asset_id,
+                sha256=accepted.sha256,
+                object_key=accepted.object_key,
+                media=accepted.media,
+                expires=self.expiry(),
+            )
+        except NotFound:  # it was deleted meanwhile, or has expired: nobody else knows of this copy
+            await self._checker.discard(accepted)
+            raise
 
     async def _join(self, upload: StoredUpload) -> None:
         """Make an object of the parts. Nothing to do where there is one already, or no part."""

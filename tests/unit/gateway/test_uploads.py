@@ -126,6 +126,37 @@ async def test_an_upload_completed_many_times_at_once_is_kept_once(here):
     assert list(here.store._objects) == [stored.object_key]
 
 
+async def test_a_completion_that_another_overtakes_gives_the_same_asset(here, monkeypatch):
+    asset, upload = await here.reserve(b"bytes")
+    await here.send(upload, b"bytes")
+    complete, copy = CompleteUploadRequest(asset_id=asset.asset_id), here.store.copy
+
+    async def overtaken(source, target):
+        monkeypatch.setattr(here.store, "copy", copy)
+        await here.assets.CompleteUpload(complete)
+        await here.relayed()  # what was sent is gone
+        await copy(source, target)
+
+    monkeypatch.setattr(here.store, "copy", overtaken)
+    assert (await here.assets.CompleteUpload(complete)).state == ASSET_STATE_READY
+
+
+async def test_nothing_is_left_of_an_asset_that_is_deleted_while_it_is_completed(here, monkeypatch):
+    asset, upload = await here.reserve(b"bytes")
+    await here.send(upload, b"bytes")
+
+    async def late(source, target):
+        await here.assets.DeleteAsset(DeleteAssetRequest(asset_id=asset.asset_id))
+        await here.relayed()
+        await here.store.put_bytes(target, b"bytes")
+
+    monkeypatch.setattr(here.store, "copy", late)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await here.assets.CompleteUpload(CompleteUploadRequest(asset_id=asset.asset_id))
+    assert reason(caught.value) == "ASSET_NOT_FOUND"
+    assert here.store._objects == {}
+
+
 async def test_only_a_few_uploads_are_read_at_once(here):
     reading, most, go_on = 0, 0, asyncio.Event()
     full = asyncio.Event()
