@@ -93,13 +93,15 @@ class Job:
         with contextlib.closing(self._connect(self._order.inference)) as server:
             inspection = inspect(self._source, self._limits)
             self._send(RunnerReport(probed=inspection.media))
-            result = self._process(inspection, server)
-        return self._compare(inspection, result, began)
+            meter = ProgressMeter(inspection.video.frames, self._progress)
+            with _kept_alive(meter):  # to the end: comparing long files takes its time, too
+                result = self._process(inspection, server, meter)
+                server.close()  # its memory goes back before the comparison, which needs none of it
+                return self._compare(inspection, result, began)
 
-    def _process(self, inspection: Inspection, server: InferenceServer) -> Result:
+    def _process(self, inspection: Inspection, server: InferenceServer, meter: ProgressMeter) -> Result:
         steps = prepare_steps(self._order.steps, server)
         order = self._pipeline_order(inspection, server)
-        meter = ProgressMeter(inspection.video.frames, self._progress)
         meter.update(order.earlier.last.frames_out)
         reports = Reports(
             frames=meter.update,
@@ -107,8 +109,7 @@ class Job:
             preview=lambda preview: self._send(RunnerReport(preview=preview)),
         )
         self._pipeline = Pipeline(order, inspection, steps, server, limits=self._limits, reports=reports)
-        with _kept_alive(meter):
-            result = self._pipeline.run()
+        result = self._pipeline.run()
         self._pipeline = None
         meter.finish(result.frames_out)
         for remark in result.remarks:

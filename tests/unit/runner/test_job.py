@@ -1,0 +1,45 @@
+"""One order, executed in the test's own process."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clips import Clip, make_clip
+from jobs import enhance, server_with
+
+from coordinator import job
+from coordinator.job import Job
+from framewire.v1.job_pb2 import FidelityReport
+from framewire.work.v1.work_pb2 import RunnerOrder, RunnerReport
+
+
+def test_a_job_gives_signs_of_life_while_its_result_is_compared_with_its_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[RunnerReport] = []
+    comparing, alive = threading.Event(), threading.Event()
+
+    def send(report: RunnerReport) -> None:
+        sent.append(report)
+        if comparing.is_set() and report.HasField("progress"):
+            alive.set()
+
+    compare = job.fidelity_report
+
+    def slow(*args: Any, **options: Any) -> FidelityReport:
+        comparing.set()
+        assert alive.wait(20)
+        return compare(*args, **options)
+
+    monkeypatch.setattr(job, "KEEP_ALIVE_SECONDS", 0.01)
+    monkeypatch.setattr(job, "fidelity_report", slow)
+    source = make_clip(tmp_path / "in.mp4", Clip(frames=10))
+    order = RunnerOrder(input_path=str(source), output_path=str(tmp_path / "out.mp4"), steps=enhance("x1"))
+    server = server_with(1)
+    Job(order, send, lambda _: server).execute()
+    assert sent[-1].HasField("done"), sent[-1]
+    assert sent[-2].progress.fraction == 1.0
+    assert server.closed
