@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 import av
+import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
+from numpy.typing import NDArray
 
 from coordinator.media.checks import report
 from coordinator.media.errors import reading
@@ -52,10 +53,11 @@ class _Track:
             if packet.pts >= self.last:
                 self.last, self.tail = packet.pts, packet.duration or 0
 
-    def moments(self) -> Iterator[Fraction]:
-        """When each picture is shown, in seconds from the first."""
-        ordered = array("q", sorted(self.shown))
-        return ((pts - ordered[0]) * self.time_base for pts in ordered)
+    def moments(self) -> NDArray[np.float64]:
+        """When each picture is shown, in seconds from the first. Equal times are equal numbers in any time base."""
+        ordered = np.sort(np.frombuffer(self.shown, np.int64))
+        ticks = (ordered - ordered[:1]).astype(np.float64)
+        return ticks * self.time_base.numerator / self.time_base.denominator  # exact, then rounded once
 
     @property
     def start(self) -> Fraction:
@@ -114,21 +116,20 @@ def _timing(old: _Track, new: _Track, frames_in: int) -> TagFidelity:
     before, after = f"{frames_in} frames", f"{len(new.shown)} frames"
     if before != after:
         return TagFidelity(name="time stamps", before=before, after=after, kept=False)
-    off = _furthest(list(old.moments()), list(new.moments()))
-    after = f"off by at most {float(off) * 1000:.3f} ms" if off else "the same"
+    off = _furthest(old.moments(), new.moments())
+    after = f"off by at most {off * 1000:.3f} ms" if off else "the same"
     return TagFidelity(name="time stamps", before=before, after=after, kept=not off)
 
 
-def _furthest(old: list[Fraction], new: list[Fraction]) -> Fraction:
+def _furthest(old: NDArray[np.float64], new: NDArray[np.float64]) -> float:
     """How far any of `new` is from its own in `old`; from the nearest, where some packets of the input show nothing."""
+    if not len(old) or not len(new):
+        return 0.0
     if len(old) == len(new):
-        return max((abs(a - b) for a, b in zip(old, new, strict=True)), default=Fraction(0))
-    return max((_distance(old, moment) for moment in new), default=Fraction(0))
-
-
-def _distance(moments: list[Fraction], moment: Fraction) -> Fraction:
-    at = bisect_left(moments, moment)
-    return min((abs(moment - each) for each in moments[max(0, at - 1) : at + 1]), default=Fraction(0))
+        return float(np.abs(old - new).max())
+    behind = np.searchsorted(old, new).clip(max=len(old) - 1)
+    before = (behind - 1).clip(min=0)
+    return float(np.minimum(np.abs(new - old[before]), np.abs(new - old[behind])).max())
 
 
 def _audio(source: _File, result: _File) -> list[AudioFidelity]:

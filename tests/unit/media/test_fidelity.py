@@ -151,3 +151,24 @@ def test_a_change_at_the_end_of_a_long_tag_is_a_change(tmp_path: Path) -> None:
     (comment,) = (tag for tag in compare(before, after, frames=2).tags if tag.name == "metadata comment")
     assert comment.before == comment.after
     assert not comment.kept
+
+
+def test_frames_that_are_shown_at_other_times_are_told_of(tmp_path: Path) -> None:
+    # in milliseconds: the same five frames, one of them 7 ms late
+    before, after = ([0, 40, 80, 120, 160], [0, 40, 87, 120, 160])
+    films = [
+        make_clip(
+            tmp_path / f"{pts[2]}.mkv", Clip(frames=5, pts=pts, time_base=Fraction(1, 1000), sounds=(), options=())
+        )
+        for pts in (before, after)
+    ]
+    (timing,) = (tag for tag in compare(*films, frames=5).tags if tag.name == "time stamps")
+    assert (timing.after, timing.kept) == ("off by at most 7.000 ms", False)
+
+
+def test_times_are_the_same_in_any_time_base(tmp_path: Path) -> None:
+    # 5 frames at 25 a second, counted in 1/25, 1/12800 (MP4) and 1/1000 (Matroska)
+    films = [make_clip(tmp_path / name, Clip(frames=5, sounds=())) for name in ("a.avi", "a.mp4", "a.mkv")]
+    for film in films[1:]:
+        (timing,) = (tag for tag in compare(films[0], film, frames=5).tags if tag.name == "time stamps")
+        assert (timing.before, timing.after, timing.kept) == ("5 frames", "the same", True)
