@@ -62,8 +62,9 @@ def open_behind(
 
 
 def _is_worth_seeking(facts: VideoFacts, place: Place) -> bool:
-    # what damage did to the pictures after it, and what a deinterlacer remembers, only the whole way tells
-    if place.damaged or place.deinterlaced:
+    # what damage did to the pictures after it, what a deinterlacer remembers, and which picture got a time stamp that
+    # is another's in the file, only the whole way tells
+    if place.damaged or place.deinterlaced or place.repaired:
         return False
     return (place.last.pts - facts.first_pts) * facts.time_base >= _NEAR_SECONDS
 
@@ -74,7 +75,11 @@ def _sought(reader: Reader, facts: VideoFacts, place: Place, check: Callable[[],
         items = iter(reader)
         for item in items:
             check()
-            if isinstance(item, Picture) and (item.frame.pts or 0) >= place.last.pts:
+            if not isinstance(item, Picture):
+                continue
+            if item.frame.pts is None:
+                return None  # as in AVI: nothing would say when the place is reached
+            if item.frame.pts >= place.last.pts:
                 found = item.frame.pts == place.last.pts and checksum(item.frame) == place.checksum
                 return _taken_up(reader, place, items) if found else None
     except (MediaError, av.FFmpegError) as error:

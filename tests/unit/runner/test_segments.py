@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -264,6 +264,21 @@ def test_the_place_behind_any_frame_is_found_by_seeking_or_without(tmp_path: Pat
         behind[0].close()
         assert rest == pictures[number + 1 :]
         assert not (seeks and number > 100) or skipped["picture"] < 100
+        assert skipped["picture"] <= number + 2  # no way is gone to the end of the film in vain
+
+
+def test_a_film_whose_time_stamps_were_repaired_is_not_sought_in(tmp_path: Path) -> None:
+    # 30 s of H.264 at 10 fps with a keyframe every 3 s: a picture's stamp may be that of another one in the file
+    source = make_clip(tmp_path / "in.mp4", Clip(frames=300, rate=Fraction(10), options=(("g", "30"),), sounds=()))
+    facts, limits = inspect(source).video, MediaLimits()
+    with Reader(source, facts, limits) as reader:
+        pictures = [(item.stamp, checksum(item.frame)) for item in reader if isinstance(item, Picture)]
+    skipped = Counter[str]()
+    place = replace(placed(pictures, 200), repaired=1)
+    behind = open_behind(lambda: Reader(source, facts, limits), facts, place, partial(skipped.update, ["picture"]))
+    assert behind is not None
+    behind[0].close()
+    assert skipped["picture"] == 201
 
 
 def placed(pictures: Sequence[tuple[Stamp, int]], number: int) -> Place:
