@@ -153,7 +153,7 @@ class Pipeline:
         size = self._plan.result
         self._limits.check_output(size.width, size.height)
         self._order.bounds.check_promise(self._facts)
-        self._order.bounds.check_bytes(self._earlier.bytes)
+        self._order.bounds.check_bytes(self._bytes)
         passengers = look_at_passengers(self._order.source, self._limits, wanted=self._order.container)
         with ExitStack() as stack:
             reader, items = self._open(stack)
@@ -172,6 +172,7 @@ class Pipeline:
         """Go on behind this; without any units: begin at the start."""
         self._earlier = earlier
         self._units = list(earlier.units)
+        self._bytes = earlier.bytes
         self._last = earlier.last
         self._frames = earlier.last.frames_out
 
@@ -306,7 +307,8 @@ class Pipeline:
         self._units.append(stored)
         self._last = record
         self._reports.unit(stored)
-        self._order.bounds.check_bytes(sum(unit.segment.size_bytes for unit in self._units))
+        self._bytes += stored.segment.size_bytes
+        self._order.bounds.check_bytes(self._bytes)
 
     def _complete(self, batch: Batch) -> None:
         """Wait until the batch's frames are there."""
