@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from exporters.declaration import Precision
 from exporters.labels import Labels
 from exporters.progress import Shown
 from framewire.cli.screen import Screen
-from framewire.stack.settings import bundled_models
+from framewire.stack.folder import DataFolder
+from framewire.stack.settings import bundled_models, default_data_folder
 
 _SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*")
 
@@ -76,7 +78,20 @@ def command(
     model = exported.model
     words = f"{model.name}: {model.recipe.architecture}, {model.kind}, x{model.scale}, {parity_words(exported.triton)}"
     screen.show(words, {"model": exported.card})
+    if repository is None:
+        _wait_for_stack(model.name, data, screen)
     return 0
+
+
+def _wait_for_stack(model: str, data: Path | None, screen: Screen) -> None:
+    """So that the next command can use it."""
+    from exporters.running import is_offered
+
+    offered = asyncio.run(is_offered(DataFolder(data or default_data_folder()), model))
+    if offered:
+        screen.words("the local stack that runs offers it")
+    elif offered is False:
+        screen.warn("the local stack that runs does not offer it yet; its coordinator's log may say why")
 
 
 def default_name(file: Path) -> str:
