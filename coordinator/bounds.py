@@ -30,11 +30,15 @@ class OutputBounds:
                 code=ErrorCode.OUTPUT_TOO_LARGE,
             )
 
-    def check_promise(self, facts: VideoFacts) -> None:
-        """Raise WorkerError (OUTPUT_TOO_LONG) when the film says itself that it is longer than allowed."""
+    def check_promise(self, facts: VideoFacts, seconds: float) -> None:
+        """Raise WorkerError (OUTPUT_TOO_LONG) when the film says itself that it is longer than allowed.
+
+        `seconds`: what the whole file says it lasts, 0 when it does not; an edit list may hide frames it promises.
+        """
         if facts.promised and facts.rate:
+            promised = float(facts.promised / facts.rate)
             # half a second of grace: containers round, and the frames themselves are looked at anyway
-            self._check_seconds(float(facts.promised / facts.rate) - 0.5)
+            self._check_seconds(min(promised, seconds or promised) - 0.5)
 
     def check_frame(self, stamp: Stamp, facts: VideoFacts) -> None:
         """Raise WorkerError (OUTPUT_TOO_LONG) for a frame that ends later than allowed."""

@@ -134,6 +134,7 @@ class Pipeline:
     ) -> None:
         self._order = order
         self._facts = inspection.video
+        self._seconds = inspection.media.duration
         self._steps = steps
         self._server = server
         self._limits = limits
@@ -152,7 +153,7 @@ class Pipeline:
         """
         size = self._plan.result
         self._limits.check_output(size.width, size.height)
-        self._order.bounds.check_promise(self._facts)
+        self._order.bounds.check_promise(self._facts, self._seconds)
         self._order.bounds.check_bytes(self._bytes)
         passengers = look_at_passengers(self._order.source, self._limits, wanted=self._order.container)
         with ExitStack() as stack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,16 @@ def test_a_film_as_long_and_as_large_as_allowed_passes(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", Clip(frames=50, sounds=()))
     bounds = OutputBounds(max_seconds=2, max_bytes=10_000_000)
     assert pipeline(source, tmp_path / "out.mp4", server_with(1), enhance("x1"), bounds=bounds).run().frames_out == 50
+
+
+def test_what_an_edit_list_hides_does_not_make_a_film_too_long(tmp_path: Path) -> None:
+    # time stamps below zero: MP4 hides what lies before zero behind an edit list; 1 of 3 s is shown
+    stamps = tuple(range(-50 * 512, 25 * 512, 512))
+    clip = Clip(frames=75, time_base=Fraction(1, 12_800), pts=stamps, sounds=())
+    source = make_clip(tmp_path / "in.mp4", clip)
+    bounds = OutputBounds(max_seconds=2)
+    result = pipeline(source, tmp_path / "out.mp4", server_with(1), enhance("x1"), bounds=bounds).run()
+    assert result.frames_out == 25
 
 
 def test_memory_does_not_grow_with_the_length_of_a_film(tmp_path: Path) -> None:
