@@ -29,6 +29,7 @@ from gateway.pipeline import Call
 from gateway.uploads import SigningStore, UploadChecker, UploadSettings
 from gateway.uploads.creator import NewUpload, UploadCreator
 from gateway.uploads.finish import Finisher
+from gateway.uploads.pieces import bounded
 from gateway.uploads.signed import signed_url
 from gateway.uploads.standing import Standing, missing_parts, part_bytes, part_count, standing
 from gateway.uploads.writer import UploadWriter
@@ -98,6 +99,7 @@ class UploadHandlers:
 
     async def upload_asset(self, call: Call, requests: AsyncIterator[UploadAssetRequest]) -> UploadAssetResponse:
         """Take the bytes themselves."""
+        requests = bounded(requests, self._settings.stall)
         first = await anext(requests, None)
         if first is None or not first.HasField("start"):
             raise _wrong("start", "has to come first")

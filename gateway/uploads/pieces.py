@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import TypeVar
 
 from framewire.errors import ErrorCode, Unavailable
 
+_Piece = TypeVar("_Piece")
 
-async def bounded(pieces: AsyncIterator[bytes], stall: float) -> AsyncIterator[bytes]:
+
+async def bounded(pieces: AsyncIterator[_Piece], stall: float) -> AsyncIterator[_Piece]:
     """The pieces, none of which may take longer than `stall` seconds. Raises Unavailable (DEADLINE_EXCEEDED)."""
     while True:
         try:

@@ -286,6 +286,17 @@ async def test_a_grpc_stream_for_another_offset_is_aborted(here):
     assert caught.value.code() == grpc.StatusCode.ABORTED
 
 
+@pytest.mark.parametrize("starts", [False, True])
+async def test_a_grpc_stream_that_sends_nothing_gives_up_its_place(with_settings, starts):
+    async with with_settings(uploads=UploadSettings(kinds=frozenset(), stall=0.2)) as here:
+        asset, _ = await here.reserve(b"bytes")
+        call = here.assets.UploadAsset()
+        if starts:
+            await call.write(UploadAssetRequest(start=UploadStart(asset_id=asset.asset_id)))
+        async with asyncio.timeout(5):
+            assert await call.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+
+
 async def test_uploads_are_counted_by_workspace(with_settings):
     settings = UploadSettings(kinds=frozenset(), per_hour=2)
     async with with_settings(uploads=settings) as here:
