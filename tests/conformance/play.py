@@ -55,7 +55,7 @@ class Player:
 
     async def _call(self, step: JSON) -> JSON:
         try:
-            seen = await self._wire.call(step["call"], step["request"])
+            seen = await self._answer(step)
         except Refusal as refusal:
             self.transcript.append([step["call"], refusal.code, refusal.grpc_code, refusal.fields])
             error = refusal
@@ -68,6 +68,13 @@ class Player:
         assert "error" not in step, f"{step['call']} succeeded, but not with {step['error']}"
         self.transcript.append([step["call"], plain(seen)])
         return seen
+
+    async def _answer(self, step: JSON) -> JSON:
+        """The answer; with `after`, the first that has folded the event of this number: rows come after the log."""
+        while True:
+            seen = await self._wire.call(step["call"], step["request"])
+            if int(seen.get("lastEvent", 0)) >= int(step.get("after", 0)):
+                return seen
 
     async def _upload(self, upload: JSON) -> JSON:
         data = self._media(upload)
@@ -114,12 +121,6 @@ class Player:
         for key in path:
             value = value[int(key)] if isinstance(value, list) else value[key]
         return str(value)
-
-
-def _refused(step: JSON, refusal: Refusal) -> JSON:
-    assert refusal.code == step.get("error"), f"{step['call']}: {refusal}"
-    assert not step.get("fields") or refusal.fields[: len(step["fields"])] == step["fields"]
-    return {}
 
 
 UNCOUNTED = {"progress", "segment", "preview"}

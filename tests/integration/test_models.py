@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from recurrent_model import RUNNING_SUM, write_running_sum
 from servers import free_port
-from triton_server import RunningTriton, start_triton
+from triton_server import BUILT_IN_MODELS, RunningTriton, start_triton
 
 from coordinator.inference.control import TritonControl
 from coordinator.inference.keeper import ModelKeeper
@@ -41,8 +41,10 @@ def own_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def empty_triton(tmp_path_factory: pytest.TempPathFactory, own_models: Path) -> Iterator[RunningTriton]:
-    """A Triton that has loaded nothing."""
-    with start_triton(tmp_path_factory.mktemp("triton"), more_models=[own_models], load=()) as server:
+    """A Triton that has loaded nothing, with one of the built-in models."""
+    models = tmp_path_factory.mktemp("models")
+    shutil.copytree(BUILT_IN_MODELS / DEFAULT_ENHANCE_MODEL, models / DEFAULT_ENHANCE_MODEL)
+    with start_triton(tmp_path_factory.mktemp("triton"), models, more_models=[own_models], load=()) as server:
         yield server
 
 
