@@ -3,7 +3,8 @@
     python scripts/first_frame.py [--jobs 100] [--json]
 
 From the event that says QUEUED to the first decoded frame: outbox, queue, worker, fetching the input, handing it to a
-runner that waits for work, opening the file. Jobs run one after the other on one small clip.
+runner that waits for work, opening the file. Jobs run one after the other on one small clip, with a pause before each,
+in which the worker starts the next runner ahead.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from framewire.stack.settings import StackSettings
 from framewire.steps.parse import parse_step
 from framewire.v1.job_pb2 import JOB_STATE_QUEUED, Event
 
+_PAUSE = 1.5
 _STEP = "enhance:model=upscale_bicubic_x2"
 
 
@@ -41,6 +43,7 @@ async def measure(jobs: int, folder: Path) -> list[float]:
     ):
         asset = await client.upload(clip)
         for number in track(range(jobs + 2), description="jobs", transient=True):
+            await asyncio.sleep(_PAUSE)
             job = await client.create_job([asset.asset_id], [parse_step(_STEP)])
             events = [event async for event in client.watch(job.job_id)]
             if number >= 2:

@@ -181,7 +181,19 @@ def start_postgres(folder: Path, programs: Path) -> Iterator[PostgresServer]:
         str(programs / "postgres"), "-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1",
         "-c", f"unix_socket_directories={folder}", "-c", "fsync=off", "-c", "max_connections=50",
     ]  # fmt: skip
-    with running(argv, ready=lambda: listens(port), log=folder / "postgres.log", **options):
+    asked = [
+        str(programs / "pg_isready"),
+        "-q",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        str(port),
+    ]  # it listens before it takes queries
+
+    def takes_queries() -> bool:
+        return subprocess.run(asked, check=False, timeout=10).returncode == 0
+
+    with running(argv, ready=takes_queries, log=folder / "postgres.log", **options):
         yield PostgresServer("127.0.0.1", port)
 
 
