@@ -23,6 +23,7 @@ from coordinator.media.errors import writing
 from coordinator.media.limits import MediaLimits
 from coordinator.media.mux import mux
 from coordinator.media.open import main_video, open_input
+from coordinator.media.packets import packets
 from coordinator.media.passengers import LeftOut, Passengers, choose_passengers
 from coordinator.media.probe import VideoFacts
 from coordinator.media.tracks import Tracks, kept_tags, read_covers
@@ -90,7 +91,7 @@ def _assemble(
     aboard, result = parts.passengers, _Result(target, units.paths[0], facts, parts)
     try:
         pictures = result.pictures(_stamped(units, facts), facts)
-        for packet in _by_time(pictures, result.others(_packets(parts.film, result.tracks.inputs))):
+        for packet in _by_time(pictures, result.others(packets(parts.film, result.tracks.inputs))):
             check()
             result.add(packet)
     finally:
@@ -234,20 +235,6 @@ def _before(shown: Sequence[int], count: int) -> list[int]:
     """Decoding times of the first packets: so many steps before the first pts."""
     step = max(1, (shown[min(count, len(shown) - 1)] - shown[0]) // max(1, count))
     return [shown[0] - step * place for place in range(count, 0, -1)]
-
-
-def _packets(film: InputContainer, tracks: Sequence[int]) -> Iterator[Packet[Stream]]:
-    """Packets with content; the container's end of file, wherever it is."""
-    packets = film.demux([film.streams[index] for index in tracks]) if tracks else iter(())
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.FFmpegError:
-            return  # the file breaks off here; whoever decoded it has said so
-        if packet is None:
-            return
-        if packet.size:
-            yield packet
 
 
 def _by_time(one: Iterator[Packet[Stream]], other: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:

@@ -22,6 +22,7 @@ from coordinator.media.depth import Detail
 from coordinator.media.errors import reading
 from coordinator.media.limits import Budget, MediaLimits
 from coordinator.media.open import copied_tracks, main_video, open_input
+from coordinator.media.packets import packets
 from coordinator.media.probe import VideoFacts
 from coordinator.media.timeline import Stamp, Timeline
 from framewire.errors import MediaError
@@ -162,21 +163,14 @@ class Reader:
         return self._deinterlacer.interlaced if self._deinterlacer else 0
 
     def _packets(self) -> Iterator[Packet[Stream]]:
-        """Packets with content; the container's end of file, wherever it is."""
-        with reading("read the file"):
-            packets = self._container.demux(self._video, *self._copied)
-        while True:
-            try:
-                packet = next(packets, None)
-            except av.FFmpegError as error:
-                log.warning("the file ends in the middle: %s", error)
-                self.broken_off = True
-                return
-            if packet is None:
-                return
-            if packet.size:
-                self._budget.packet(packet.size)
-                yield packet
+        tracks = [self._video.index, *(track.index for track in self._copied)]
+        for packet in packets(self._container, tracks, on_break=self._break_off):
+            self._budget.packet(packet.size)
+            yield packet
+
+    def _break_off(self, error: av.FFmpegError) -> None:
+        log.warning("the file ends in the middle: %s", error)
+        self.broken_off = True
 
     def _decode(self, packet: Packet[Stream] | None) -> list[VideoFrame]:
         with reading("decode the video"):

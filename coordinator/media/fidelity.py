@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
-from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 from numpy.typing import NDArray
@@ -20,6 +18,7 @@ from coordinator.media.checks import report
 from coordinator.media.errors import reading
 from coordinator.media.limits import MediaLimits
 from coordinator.media.open import main_video, open_input
+from coordinator.media.packets import packets
 from coordinator.media.passengers import LeftOut
 from coordinator.media.probe import Inspection, codec_name
 from coordinator.media.tags import compare_tags
@@ -172,22 +171,10 @@ def _scan(path: Path, limits: MediaLimits) -> _File:
     with open_input(path, limits) as container, reading("compare the result with the input"):
         video = main_video(container, limits)
         tracks = {stream.index: _track(stream) for stream in (video, *container.streams.audio)}
-        _read(container, video.index, tracks)
+        for packet in packets(container, list(tracks)):  # where it breaks off, whoever decoded it has said so
+            tracks[packet.stream_index].add(packet, payload=packet.stream_index != video.index)
         return _File(tracks.pop(video.index), list(tracks.values()))
 
 
 def _track(stream: Stream) -> _Track:
     return _Track(codec_name(stream), stream.time_base or Fraction(1))
-
-
-def _read(container: InputContainer, video: int, tracks: dict[int, _Track]) -> None:
-    packets = container.demux([container.streams[index] for index in tracks])
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.FFmpegError:
-            return  # the file breaks off here; whoever decoded it has said so
-        if packet is None:
-            return
-        if packet.size:
-            tracks[packet.stream_index].add(packet, payload=packet.stream_index != video)
