@@ -6,22 +6,20 @@ python scripts/document_api.py --check    fail when it says something else
 
 from __future__ import annotations
 
-import argparse
 import re
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
+from made_page import write_or_compare
 
 from gateway.methods import SERVICES, Method, public_methods
 from gateway.openapi.comments import comments, public_files
 from gateway.openapi.rules import keywords, rules_of
 from gateway.rest.routes import routes_of
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "api.md"
 PACKAGE = "framewire.v1."
 
 HEAD = """\
@@ -37,15 +35,7 @@ This page is made by `scripts/document_api.py` from the comments in `proto/frame
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare, write nothing")
-    page = render()
-    if not parser.parse_args().check:
-        PAGE.write_text(page)
-    elif not PAGE.exists() or PAGE.read_text() != page:
-        print("docs/api.md is not what proto/ says; run scripts/document_api.py", file=sys.stderr)
-        return 1
-    return 0
+    return write_or_compare("api.md", render, __doc__ or "", source="proto/", script="document_api.py")
 
 
 def render() -> str:

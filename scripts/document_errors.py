@@ -6,16 +6,15 @@ python scripts/document_errors.py --check    fail when it says something else
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import re
 import sys
-from pathlib import Path
+
+from made_page import write_or_compare
 
 from framewire import errors
 from gateway.errors import HTTP, HTTP_ONLY, STATUSES
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "errors.md"
 _MEMBER = re.compile(r'^    ([A-Z_]+) = "\1"  # (.+?)(?:  # noqa.*)?$', re.MULTILINE)
 
 HEAD = """\
@@ -40,15 +39,7 @@ This page is made by `scripts/document_errors.py` from the comments in `framewir
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare, write nothing")
-    page = render()
-    if not parser.parse_args().check:
-        PAGE.write_text(page)
-    elif not PAGE.exists() or PAGE.read_text() != page:
-        print("docs/errors.md is not what the code says; run scripts/document_errors.py", file=sys.stderr)
-        return 1
-    return 0
+    return write_or_compare("errors.md", render, __doc__ or "", source="the code", script="document_errors.py")
 
 
 def render() -> str:
