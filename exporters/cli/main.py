@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Sequence
-from importlib import import_module
 from types import FrameType
 
 import click
 
+from framewire.cli.lazy import LazyCommands
 from framewire.cli.screen import Screen
 from framewire.errors import ErrorCode, FramewireError, LocalError
 
@@ -28,30 +28,16 @@ _EXTRA = {"torch", "torchvision", "spandrel", "safetensors", "onnx", "onnxruntim
 _INSTALL = "install it with `pip install 'framewire[export]'`, or in a checkout with `make venv-test`"
 
 
-class Commands(click.Group):
-    """A group that imports a command when it is asked for; arguments that name none go to `export`."""
+class Commands(LazyCommands):
+    """The exporters' commands; arguments that name none go to `export`."""
 
-    def list_commands(self, context: click.Context) -> list[str]:
-        """In the order people meet them."""
-        return list(COMMANDS)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """The command `command` of the module that is called as it is."""
-        if name not in COMMANDS:
-            return None
-        command: click.Command = import_module(COMMANDS[name][0]).command
-        return command
+    modules = COMMANDS
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
         """`python -m exporters [--check] [MODEL...]` is `python -m exporters export ...`."""
         if not args or (args[0] not in COMMANDS and args[0] not in ("-h", "--help")):
             args = ["export", *args]
         return super().parse_args(context, args)
-
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -6,11 +6,12 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 
 import click
 
+from framewire.cli.lazy import LazyCommands
 from framewire.cli.running import Stopped
 from framewire.cli.screen import Screen, output_lost
 from framewire.errors import ErrorCode, FramewireError
@@ -37,24 +38,10 @@ COMMANDS = {
 }
 
 
-class Commands(click.Group):
-    """A group that imports a command when it is asked for."""
+class Commands(LazyCommands):
+    """The commands of `framewire`."""
 
-    def list_commands(self, context: click.Context) -> list[str]:
-        """In the order people meet them."""
-        return list(COMMANDS)
-
-    def get_command(self, context: click.Context, name: str) -> click.Command | None:
-        """The command `command` of the module that is called as it is."""
-        if name not in COMMANDS:
-            return None
-        command: click.Command = import_module(COMMANDS[name][0]).command
-        return command
-
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of commands, without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, words) for name, (_, words) in COMMANDS.items()])
+    modules = COMMANDS
 
 
 @click.command(
