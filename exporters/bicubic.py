@@ -22,14 +22,15 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from exporters.architectures import interpolation
 from exporters.declaration import INPUT, Frames
 from exporters.graph import Graph
 
 _STEP = 8  # input pixels a position of the horizontal convolution covers
 _COLOURS = 3
 _CHANNELS = 2 * _STEP * _COLOURS
-_REACH = 2  # pixels a filter looks at on each side
-_A = -0.75
+_REACH = interpolation.REACH
+_SCALE = 2
 
 
 def build() -> onnx.ModelProto:
@@ -54,14 +55,7 @@ def reference(frames: Frames) -> Frames:
 
 def taps() -> NDArray[np.float64]:
     """Weights `[phase, pixel]` of the pixels i - 2 to i + 2; exact in binary."""
-    offsets = np.arange(-_REACH, _REACH + 1)
-    return np.array([[_cubic(abs(offset - centre)) for offset in offsets] for centre in (-0.25, 0.25)])
-
-
-def _cubic(x: float) -> float:
-    if x <= 1:
-        return ((_A + 2) * x - (_A + 3)) * x * x + 1
-    return ((_A * x - 5 * _A) * x + 8 * _A) * x - 4 * _A if x < 2 else 0.0
+    return interpolation.taps(_SCALE)
 
 
 def _pad_edges(graph: Graph, width: str) -> str:
