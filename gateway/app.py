@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from framewire.bus.interface import Bus
 from framewire.db.assets import AssetStore
@@ -72,50 +74,19 @@ class Gateway:
     ) -> None:
         self._stopping = asyncio.Event()
         self._database = database
-        fleet = Fleet(bus.workers, bus.controls)
-        jobs, assets = JobStore(database, fleet.window), AssetStore(database, fleet.window, DELETIONS)
-        self._recorder = Recorder(jobs, bus.events)
-        outbox = Outbox(database)
-        relay = Relay(outbox, database.outbox_filled, bus, store, kinds=ON_BUS)
-        # apart: a store that is away must not hold up jobs, and nobody waits for a deletion
-        sweeper = Relay(outbox, asyncio.Event(), bus, store, kinds=IN_STORE, poll=1.0)
-        self._reconciler = Reconciler(RepairStore(database), jobs, assets, bus)
-        settings = uploads or UploadSettings()
-        upload_parts = _upload_parts(database, assets, store, settings)
-        expiry = ExpiryStore(database, DELETIONS, KEYS)
-        janitor = Janitor(expiry, store, upload_parts.checker, settings)
+        http, settings = http or HttpSettings(), uploads or UploadSettings()
+        parts = _Parts.of(database, bus, store, settings)
+        self._recorder = Recorder(parts.jobs, bus.events)
         self._background = (
-            Background("relay", relay.round),
-            Background("sweeper", sweeper.round),
+            *_relays(parts),
             Background("recorder", self._recorder.round),
-            Background("releaser", Releaser(jobs, bus.jobs, fleet).round, every=release.EVERY),
-            Background("reconciler", self._reconciler.round, every=reconciler.EVERY),
-            Background("janitor", janitor.round, every=settings.janitor_every),
+            *_rounds(parts),
         )
-        queue = QueueView(database, fleet.window)
-        pipeline = Pipeline(
-            unary=unary_handlers(
-                AssetHandlers(assets, store),
-                upload_handlers := UploadHandlers(upload_parts),
-                job_handlers := _job_handlers(jobs, assets, bus, fleet, queue, self._stopping),
-                PlaylistHandlers(jobs, Playlists(bus.events, store)),
-                StepHandlers(LiveModels(fleet)),
-                OperationsHandlers(fleet, bus.controls, queue, DeadLetterOffice(bus.dead_letters, jobs)),
-            ),
-            streams=stream_handlers(job_handlers),
-            intakes=intake_handlers(upload_handlers),
-            gate=Gate(limits or LimitSettings()),
-        )
+        pipeline = _pipeline(parts, Gate(limits or LimitSettings()), self._stopping)
         checks = {"database": database.ping, "bus": bus.ping, "store": lambda: store.head("readyz")}
-        self.rpc = RpcServer(pipeline, str(grpc), largest_request=(http or HttpSettings()).largest_body)
-        self.rest = RestServer(
-            pipeline,
-            Readiness(checks, self._stopping),
-            rest,
-            grace=GRACE,
-            settings=http,
-            tus=Tus(pipeline, upload_parts, assets),
-        )
+        readiness, tus = Readiness(checks, self._stopping), Tus(pipeline, parts.uploads, parts.assets)
+        self.rpc = RpcServer(pipeline, str(grpc), largest_request=http.largest_body)
+        self.rest = RestServer(pipeline, readiness, rest, grace=GRACE, settings=http, tus=tus)
 
     async def start(self) -> None:
         """Migrate the database, begin the background work, serve. Stops again what it started when one part fails."""
@@ -137,6 +108,71 @@ class Gateway:
         for work in self._background:
             await work.stop()
         await self._recorder.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parts:
+    """What the rest is made of."""
+
+    database: Database
+    bus: Bus
+    store: SigningStore
+    fleet: Fleet
+    jobs: JobStore
+    assets: AssetStore
+    uploads: UploadParts
+
+    @classmethod
+    def of(cls, database: Database, bus: Bus, store: SigningStore, settings: UploadSettings) -> _Parts:
+        fleet = Fleet(bus.workers, bus.controls)
+        assets = AssetStore(database, fleet.window, DELETIONS)
+        return cls(
+            database=database,
+            bus=bus,
+            store=store,
+            fleet=fleet,
+            jobs=JobStore(database, fleet.window),
+            assets=assets,
+            uploads=_upload_parts(database, assets, store, settings),
+        )
+
+
+def _relays(parts: _Parts) -> Iterator[Background]:
+    """What sends the outbox. Apart: a store that is away must not hold up jobs, and nobody waits for a deletion."""
+    outbox, filled = Outbox(parts.database), parts.database.outbox_filled
+    yield Background("relay", Relay(outbox, filled, parts.bus, parts.store, kinds=ON_BUS).round)
+    yield Background("sweeper", Relay(outbox, asyncio.Event(), parts.bus, parts.store, kinds=IN_STORE, poll=1.0).round)
+
+
+def _rounds(parts: _Parts) -> Iterator[Background]:
+    """What looks at things from time to time."""
+    yield Background("releaser", Releaser(parts.jobs, parts.bus.jobs, parts.fleet).round, every=release.EVERY)
+    repair = Reconciler(RepairStore(parts.database), parts.jobs, parts.assets, parts.bus)
+    yield Background("reconciler", repair.round, every=reconciler.EVERY)
+    expiry, settings = ExpiryStore(parts.database, DELETIONS, KEYS), parts.uploads.settings
+    janitor = Janitor(expiry, parts.store, parts.uploads.checker, settings)
+    yield Background("janitor", janitor.round, every=settings.janitor_every)
+
+
+def _pipeline(parts: _Parts, gate: Gate, stopping: asyncio.Event) -> Pipeline:
+    """What answers calls, whichever wire they come on."""
+    bus, fleet = parts.bus, parts.fleet
+    queue = QueueView(parts.database, fleet.window)
+    job_handlers = _job_handlers(parts.jobs, parts.assets, bus, fleet, queue, stopping)
+    upload_handlers = UploadHandlers(parts.uploads)
+    return Pipeline(
+        unary=unary_handlers(
+            AssetHandlers(parts.assets, parts.store),
+            upload_handlers,
+            job_handlers,
+            PlaylistHandlers(parts.jobs, Playlists(bus.events, parts.store)),
+            StepHandlers(LiveModels(fleet)),
+            OperationsHandlers(fleet, bus.controls, queue, DeadLetterOffice(bus.dead_letters, parts.jobs)),
+        ),
+        streams=stream_handlers(job_handlers),
+        intakes=intake_handlers(upload_handlers),
+        gate=gate,
+    )
 
 
 def _job_handlers(
