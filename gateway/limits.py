@@ -32,6 +32,8 @@ class LimitSettings:
     """Streams one address may have open."""
     streams: int = 5_000
     """Streams all of them may have open together."""
+    senders: int = 64
+    """Uploads that may pass through this gateway at the same time: each holds up to one part, 8 MiB."""
     calls_at_once: int = 500
     """Calls with one answer that may run at the same time."""
     deadline: float = 660.0
@@ -104,6 +106,7 @@ class Gate:
         self._keys = Buckets("key", settings.calls, settings.window) if settings.calls else None
         self._calls = 0
         self._streams = 0
+        self._senders = 0
         self._streams_of: dict[str, int] = {}
 
     @property
@@ -149,6 +152,19 @@ class Gate:
                 self._leave(place.pop())
 
         return leave
+
+    @contextlib.contextmanager
+    def sender(self, address: str) -> Iterator[None]:
+        """A place for an upload, which is a stream too. Raises TooMuch, as `open_stream`."""
+        if self._settings.senders and self._senders >= self._settings.senders:
+            raise TooMuch("too many uploads are running", code=ErrorCode.OVERLOADED, retry_after=_STREAM_PAUSE)
+        leave = self.open_stream(address)
+        self._senders += 1
+        try:
+            yield
+        finally:
+            self._senders -= 1
+            leave()
 
     def _leave(self, address: str) -> None:
         self._streams -= 1

@@ -128,14 +128,9 @@ class Pipeline:
         with errors.only_typed(arrival.request_id), self.sender(arrival):
             return await _known(self._intakes, method)(await self.caller(arrival), _checked(requests))
 
-    @contextlib.contextmanager
-    def sender(self, arrival: Arrival) -> Iterator[None]:
+    def sender(self, arrival: Arrival) -> contextlib.AbstractContextManager[None]:
         """A place for somebody who sends for longer than a call takes. Raises TooMuch."""
-        leave = self._gate.open_stream(arrival.peer)
-        try:
-            yield
-        finally:
-            leave()
+        return self._gate.sender(arrival.peer)
 
     async def caller(self, arrival: Arrival) -> Call:
         """Who calls, counted. Raises TooMuch (RATE_LIMITED)."""

@@ -34,6 +34,7 @@ environment:
   FRAMEWIRE_RATE_LIMIT          calls an address, or a key, may make in 10 s; 0 is no limit    (10000)
   FRAMEWIRE_STREAMS_PER_ADDRESS streams one address may have open; 0 is no limit               (2000)
   FRAMEWIRE_STREAMS             streams all of them may have open; 0 is no limit               (5000)
+  FRAMEWIRE_SENDERS             uploads that may pass through this gateway at once; 0 is no limit (64)
   FRAMEWIRE_CALLS_AT_ONCE       calls that may run at once; 0 is no limit                      (500)
   FRAMEWIRE_DEADLINE            seconds a call may take                                        (660)
   FRAMEWIRE_CONNECTIONS         connections to REST at once                                    (5000)
@@ -101,6 +102,7 @@ def _limits(env: Environment) -> LimitSettings:
         calls=env.integer("FRAMEWIRE_RATE_LIMIT", usual.calls, least=0),
         streams_per_address=env.integer("FRAMEWIRE_STREAMS_PER_ADDRESS", usual.streams_per_address, least=0),
         streams=env.integer("FRAMEWIRE_STREAMS", usual.streams, least=0),
+        senders=env.integer("FRAMEWIRE_SENDERS", usual.senders, least=0),
         calls_at_once=env.integer("FRAMEWIRE_CALLS_AT_ONCE", usual.calls_at_once, least=0),
         deadline=env.integer("FRAMEWIRE_DEADLINE", int(usual.deadline), least=1),
     )

@@ -38,6 +38,22 @@ def test_a_bucket_gives_what_it_has_and_fills_evenly():
     assert buckets.take("a").headers == {"RateLimit-Policy": '"address";q=4;w=2', "RateLimit": '"address";r=3;t=1'}
 
 
+def test_uploads_beyond_the_cap_are_refused_and_a_place_comes_back():
+    gate = Gate(LimitSettings(senders=1))
+    with gate.sender("a"), pytest.raises(TooMuch) as caught, gate.sender("b"):
+        pass
+    assert caught.value.code == ErrorCode.OVERLOADED
+    with gate.sender("b"):
+        pass
+
+
+def test_an_upload_takes_the_place_of_a_stream_too():
+    gate = Gate(LimitSettings(streams=1))
+    with gate.sender("a"), pytest.raises(TooMuch):
+        gate.open_stream("b")
+    gate.open_stream("b")
+
+
 def test_a_place_for_a_stream_is_given_back_once():
     gate = Gate(LimitSettings(streams_per_address=1, streams=2))
     leave = gate.open_stream("a")
