@@ -186,22 +186,44 @@ def _wrap(inner: onnx.ModelProto, *, half: bool) -> onnx.ModelProto:
     model = onnx.ModelProto()
     model.CopyFrom(inner)
     graph = model.graph
-    source, result = graph.input[0].name, graph.output[0].name
-    kind = TensorProto.FLOAT16 if half else TensorProto.FLOAT
-    batch = graph.input[0].type.tensor_type.shape.dim[0]
-    sides = [dimension.dim_value or None for dimension in graph.input[0].type.tensor_type.shape.dim[2:]]
-    dtype = np.float16 if half else np.float32
+    shape = graph.input[0].type.tensor_type.shape
+    sides = [dimension.dim_value or None for dimension in shape.dim[2:]]
+    frames = [
+        shape.dim[0].dim_value or "batch",
+        *(side or name for side, name in zip(sides, ("height", "width"), strict=True)),
+    ]
+    _add_constants(graph, np.float16 if half else np.float32)
+    nodes = [*_before(graph.input[0].name, half=half), *graph.node, *_after(graph.output[0].name)]
+    for part in (graph.node, graph.input, graph.output):
+        del part[:]
+    graph.node.extend(nodes)
+    graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [*frames, 3]))
+    out = [frames[0], "out_height", "out_width", 3]
+    graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.UINT8, out))
+    model.producer_name, model.producer_version, model.doc_string = "framewire", "", ""
+    return model
+
+
+def _add_constants(graph: onnx.GraphProto, dtype: Any) -> None:
     for name, value, value_type in (
         ("levels", 255.0, dtype), ("whites", 255.0, np.float32), ("half", 0.5, np.float32),
         ("zero", 0.0, np.float32), ("one", 1.0, np.float32),
     ):  # fmt: skip
         graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value, value_type), _PREFIX + name))
-    before = [
+
+
+def _before(source: str, *, half: bool) -> list[onnx.NodeProto]:
+    """From uint8 NHWC to what the graph takes as `source`."""
+    return [
         _node("Transpose", [INPUT], "planes", perm=[0, 3, 1, 2]),
-        _node("Cast", [_PREFIX + "planes"], "floats", to=kind),
+        _node("Cast", [_PREFIX + "planes"], "floats", to=TensorProto.FLOAT16 if half else TensorProto.FLOAT),
         helper.make_node("Div", [_PREFIX + "floats", _PREFIX + "levels"], [source], _PREFIX + "div"),
     ]
-    after = [
+
+
+def _after(result: str) -> list[onnx.NodeProto]:
+    """From what the graph gives as `result` to uint8 NHWC."""
+    return [
         _node("Cast", [result], "result", to=TensorProto.FLOAT),
         _node("Clip", [_PREFIX + "result", _PREFIX + "zero", _PREFIX + "one"], "clipped"),
         _node("Mul", [_PREFIX + "clipped", _PREFIX + "whites"], "scaled"),
@@ -209,20 +231,6 @@ def _wrap(inner: onnx.ModelProto, *, half: bool) -> onnx.ModelProto:
         _node("Cast", [_PREFIX + "rounded"], "bytes", to=TensorProto.UINT8),
         helper.make_node("Transpose", [_PREFIX + "bytes"], [OUTPUT], _PREFIX + "frames", perm=[0, 2, 3, 1]),
     ]
-    nodes = [*before, *graph.node, *after]
-    del graph.node[:]
-    graph.node.extend(nodes)
-    frames = [
-        batch.dim_value or "batch",
-        *(side or name for side, name in zip(sides, ("height", "width"), strict=True)),
-    ]
-    del graph.input[:]
-    graph.input.append(helper.make_tensor_value_info(INPUT, TensorProto.UINT8, [*frames, 3]))
-    del graph.output[:]
-    out = [frames[0], "out_height", "out_width", 3]
-    graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.UINT8, out))
-    model.producer_name, model.producer_version, model.doc_string = "framewire", "", ""
-    return model
 
 
 def _node(kind: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
