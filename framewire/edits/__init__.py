@@ -1,1 +1,1 @@
-"""What a step that edits time decides: which parts of a film are kept, how fast, how loud. Pure: no media, no server."""
+"""What a step that edits time decides: which parts of a film are kept, how fast, how loud. No media, no servers."""
