@@ -18,6 +18,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 from framewire._buf.validate import validate_pb2
 from framewire.errors import ErrorCode, NotFound, StepError, Violation
 from framewire.steps.contract import default_model
+from framewire.steps.cut_silence import DEFAULTS as CUT_DEFAULTS
 from framewire.steps.output import ending_of
 from framewire.v1 import step_pb2
 from framewire.v1.job_pb2 import OutputSettings
@@ -56,6 +57,12 @@ DECLARATIONS: Mapping[str, StepDeclaration] = {
         limits=StepLimits(max_size_bytes=500 << 20, max_dimension=4096),
         defaults={"model": default_model("denoise")},
         uses_models=True,
+    ),
+    "cut_silence": StepDeclaration(
+        lane=LANE_CPU,
+        suffix="cut",
+        limits=StepLimits(max_size_bytes=32 << 30, max_dimension=4096),  # eight hours at 8 Mbit/s
+        defaults=CUT_DEFAULTS,
     ),
 }
 
@@ -171,6 +178,7 @@ _TYPE_NAMES: Mapping[int, str] = {
     FieldDescriptor.CPPTYPE_UINT64: "integer",
     FieldDescriptor.CPPTYPE_STRING: "string",
     FieldDescriptor.CPPTYPE_ENUM: "string",
+    FieldDescriptor.CPPTYPE_MESSAGE: "object",
 }
 
 

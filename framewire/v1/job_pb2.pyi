@@ -866,6 +866,168 @@ class CreateJobRequest(message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__priority) -> _WhichOneofReturnType__priority | None: ...
 
 @typing.final
+class EstimateJobRequest(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    INPUT_ASSET_IDS_FIELD_NUMBER: builtins.int
+    STEPS_FIELD_NUMBER: builtins.int
+    OUTPUT_FIELD_NUMBER: builtins.int
+    PICTURE_WIDTH_FIELD_NUMBER: builtins.int
+    PICTURE_HEIGHT_FIELD_NUMBER: builtins.int
+    picture_width: builtins.int
+    """Pixels of the picture of what is cut; 1600 when not set, no picture when 0."""
+    picture_height: builtins.int
+    """240 when not set, no picture when 0."""
+    @builtins.property
+    def input_asset_ids(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Inputs that are READY."""
+
+    @builtins.property
+    def steps(self) -> containers.RepeatedCompositeFieldContainer[step_pb2.Step]: ...
+    @builtins.property
+    def output(self) -> OutputSettings: ...
+    def __init__(
+        self,
+        *,
+        input_asset_ids: abc.Iterable[builtins.str] | None = ...,
+        steps: abc.Iterable[step_pb2.Step] | None = ...,
+        output: OutputSettings | None = ...,
+        picture_width: builtins.int | None = ...,
+        picture_height: builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_picture_height", b"_picture_height", "_picture_width", b"_picture_width", "output", b"output", "picture_height", b"picture_height", "picture_width", b"picture_width"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_picture_height", b"_picture_height", "_picture_width", b"_picture_width", "input_asset_ids", b"input_asset_ids", "output", b"output", "picture_height", b"picture_height", "picture_width", b"picture_width", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__picture_height: _TypeAlias = typing.Literal["picture_height"]  # noqa: Y015
+    _WhichOneofArgType__picture_height: _TypeAlias = typing.Literal["_picture_height", b"_picture_height"]  # noqa: Y015
+    _WhichOneofReturnType__picture_width: _TypeAlias = typing.Literal["picture_width"]  # noqa: Y015
+    _WhichOneofArgType__picture_width: _TypeAlias = typing.Literal["_picture_width", b"_picture_width"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__picture_height) -> _WhichOneofReturnType__picture_height | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__picture_width) -> _WhichOneofReturnType__picture_width | None: ...
+
+@typing.final
+class EstimateJobResponse(message.Message):
+    """What a job would make."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    LANE_FIELD_NUMBER: builtins.int
+    INPUT_FIELD_NUMBER: builtins.int
+    VIDEO_FIELD_NUMBER: builtins.int
+    DURATION_FIELD_NUMBER: builtins.int
+    STEPS_FIELD_NUMBER: builtins.int
+    lane: step_pb2.Lane.ValueType
+    duration: builtins.float
+    """Seconds the result lasts."""
+    @builtins.property
+    def input(self) -> asset_pb2.MediaInfo: ...
+    @builtins.property
+    def video(self) -> asset_pb2.VideoInfo:
+        """Size, rate, number of frames and codec of the result's pictures; 0 where that cannot be known before."""
+
+    @builtins.property
+    def steps(self) -> containers.RepeatedCompositeFieldContainer[StepEstimate]:
+        """One for each step, in order."""
+
+    def __init__(
+        self,
+        *,
+        lane: step_pb2.Lane.ValueType = ...,
+        input: asset_pb2.MediaInfo | None = ...,
+        video: asset_pb2.VideoInfo | None = ...,
+        duration: builtins.float = ...,
+        steps: abc.Iterable[StepEstimate] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["input", b"input", "video", b"video"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["duration", b"duration", "input", b"input", "lane", b"lane", "steps", b"steps", "video", b"video"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class StepEstimate(message.Message):
+    """What one step would do."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VIDEO_FIELD_NUMBER: builtins.int
+    DURATION_FIELD_NUMBER: builtins.int
+    CUT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The step's name."""
+    duration: builtins.float
+    """Seconds the film lasts behind it."""
+    @builtins.property
+    def video(self) -> asset_pb2.VideoInfo:
+        """Pictures behind it."""
+
+    @builtins.property
+    def cut(self) -> CutEstimate:
+        """Of `cut_silence`."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        video: asset_pb2.VideoInfo | None = ...,
+        duration: builtins.float = ...,
+        cut: CutEstimate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["cut", b"cut", "video", b"video"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cut", b"cut", "duration", b"duration", "name", b"name", "video", b"video"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CutEstimate(message.Message):
+    """What would be cut."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    CUTS_FIELD_NUMBER: builtins.int
+    SECONDS_IN_FIELD_NUMBER: builtins.int
+    SECONDS_KEPT_FIELD_NUMBER: builtins.int
+    SECONDS_CUT_FIELD_NUMBER: builtins.int
+    SECONDS_OUT_FIELD_NUMBER: builtins.int
+    JOINS_FIELD_NUMBER: builtins.int
+    PICTURE_FIELD_NUMBER: builtins.int
+    seconds_in: builtins.float
+    """Seconds of the film, of what is kept of it, and of what is cut."""
+    seconds_kept: builtins.float
+    seconds_cut: builtins.float
+    seconds_out: builtins.float
+    """Seconds the result lasts: shorter than what is kept where that is played faster."""
+    joins: builtins.int
+    """Places in the result where what follows did not follow before, or goes on at another speed or volume."""
+    picture: builtins.bytes
+    """PNG: the sound's wave over time, with what is cut shown."""
+    @builtins.property
+    def cuts(self) -> step_pb2.CutList:
+        """What is kept. Hand it back in the step's `cuts`, edited or not."""
+
+    def __init__(
+        self,
+        *,
+        cuts: step_pb2.CutList | None = ...,
+        seconds_in: builtins.float = ...,
+        seconds_kept: builtins.float = ...,
+        seconds_cut: builtins.float = ...,
+        seconds_out: builtins.float = ...,
+        joins: builtins.int = ...,
+        picture: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["cuts", b"cuts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cuts", b"cuts", "joins", b"joins", "picture", b"picture", "seconds_cut", b"seconds_cut", "seconds_in", b"seconds_in", "seconds_kept", b"seconds_kept", "seconds_out", b"seconds_out"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
 class GetJobRequest(message.Message):
     DESCRIPTOR: descriptor.Descriptor
 

@@ -41,6 +41,11 @@ class JobServiceStub:
                 request_serializer=framewire_dot_v1_dot_job__pb2.CreateJobRequest.SerializeToString,
                 response_deserializer=framewire_dot_v1_dot_job__pb2.Job.FromString,
                 _registered_method=True)
+        self.EstimateJob = channel.unary_unary(
+                '/framewire.v1.JobService/EstimateJob',
+                request_serializer=framewire_dot_v1_dot_job__pb2.EstimateJobRequest.SerializeToString,
+                response_deserializer=framewire_dot_v1_dot_job__pb2.EstimateJobResponse.FromString,
+                _registered_method=True)
         self.GetJob = channel.unary_unary(
                 '/framewire.v1.JobService/GetJob',
                 request_serializer=framewire_dot_v1_dot_job__pb2.GetJobRequest.SerializeToString,
@@ -79,6 +84,15 @@ class JobServiceServicer:
 
     def CreateJob(self, request, context):
         """Creates a job. With an idempotency key, the same call answers with the same job.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EstimateJob(self, request, context):
+        """What a job of these inputs and steps would make, without making it: for `cut_silence` the list of what is kept,
+        which can be edited and handed to CreateJob in the step's `cuts`. Nothing is stored, nobody waits in a queue.
+        `ESTIMATE_UNAVAILABLE` where the installation does not look into files.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -137,6 +151,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.CreateJob,
                     request_deserializer=framewire_dot_v1_dot_job__pb2.CreateJobRequest.FromString,
                     response_serializer=framewire_dot_v1_dot_job__pb2.Job.SerializeToString,
+            ),
+            'EstimateJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.EstimateJob,
+                    request_deserializer=framewire_dot_v1_dot_job__pb2.EstimateJobRequest.FromString,
+                    response_serializer=framewire_dot_v1_dot_job__pb2.EstimateJobResponse.SerializeToString,
             ),
             'GetJob': grpc.unary_unary_rpc_method_handler(
                     servicer.GetJob,
@@ -197,6 +216,33 @@ class JobService:
             '/framewire.v1.JobService/CreateJob',
             framewire_dot_v1_dot_job__pb2.CreateJobRequest.SerializeToString,
             framewire_dot_v1_dot_job__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EstimateJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/framewire.v1.JobService/EstimateJob',
+            framewire_dot_v1_dot_job__pb2.EstimateJobRequest.SerializeToString,
+            framewire_dot_v1_dot_job__pb2.EstimateJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,11 @@ class JobServiceStub:
     def __new__(cls, channel: _aio.Channel) -> JobServiceAsyncStub: ...
     CreateJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.CreateJobRequest, _job_pb2.Job]
     """Creates a job. With an idempotency key, the same call answers with the same job."""
+    EstimateJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.EstimateJobRequest, _job_pb2.EstimateJobResponse]
+    """What a job of these inputs and steps would make, without making it: for `cut_silence` the list of what is kept,
+    which can be edited and handed to CreateJob in the step's `cuts`. Nothing is stored, nobody waits in a queue.
+    `ESTIMATE_UNAVAILABLE` where the installation does not look into files.
+    """
     GetJob: _grpc.UnaryUnaryMultiCallable[_job_pb2.GetJobRequest, _job_pb2.Job]
     """One job: the truth, which the stream of events never contradicts."""
     ListJobs: _grpc.UnaryUnaryMultiCallable[_job_pb2.ListJobsRequest, _job_pb2.ListJobsResponse]
@@ -63,6 +68,11 @@ class JobServiceAsyncStub(JobServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateJob: _aio.UnaryUnaryMultiCallable[_job_pb2.CreateJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Creates a job. With an idempotency key, the same call answers with the same job."""
+    EstimateJob: _aio.UnaryUnaryMultiCallable[_job_pb2.EstimateJobRequest, _job_pb2.EstimateJobResponse]  # type: ignore[assignment]
+    """What a job of these inputs and steps would make, without making it: for `cut_silence` the list of what is kept,
+    which can be edited and handed to CreateJob in the step's `cuts`. Nothing is stored, nobody waits in a queue.
+    `ESTIMATE_UNAVAILABLE` where the installation does not look into files.
+    """
     GetJob: _aio.UnaryUnaryMultiCallable[_job_pb2.GetJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """One job: the truth, which the stream of events never contradicts."""
     ListJobs: _aio.UnaryUnaryMultiCallable[_job_pb2.ListJobsRequest, _job_pb2.ListJobsResponse]  # type: ignore[assignment]
@@ -93,6 +103,17 @@ class JobServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
         """Creates a job. With an idempotency key, the same call answers with the same job."""
+
+    @_abc_1.abstractmethod
+    def EstimateJob(
+        self,
+        request: _job_pb2.EstimateJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.EstimateJobResponse, _abc.Awaitable[_job_pb2.EstimateJobResponse]]:
+        """What a job of these inputs and steps would make, without making it: for `cut_silence` the list of what is kept,
+        which can be edited and handed to CreateJob in the step's `cuts`. Nothing is stored, nobody waits in a queue.
+        `ESTIMATE_UNAVAILABLE` where the installation does not look into files.
+        """
 
     @_abc_1.abstractmethod
     def GetJob(

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as abc
 from google.protobuf import descriptor as descriptor
+from google.protobuf import duration_pb2 as duration_pb2
 from google.protobuf import message as message
 from google.protobuf.internal import containers as containers
 from google.protobuf.internal import enum_type_wrapper as enum_type_wrapper
@@ -18,6 +19,31 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: descriptor.FileDescriptor
+
+class _Detector:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DetectorEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Detector.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    DETECTOR_UNSPECIFIED: _Detector.ValueType  # 0
+    """How loud it is."""
+    DETECTOR_LEVEL: _Detector.ValueType  # 1
+    DETECTOR_SPEECH: _Detector.ValueType  # 2
+    """Whether somebody speaks."""
+    DETECTOR_MOTION: _Detector.ValueType  # 3
+    """Whether the picture moves; sound is not listened to."""
+
+class Detector(_Detector, metaclass=_DetectorEnumTypeWrapper):
+    """What tells loud from silent."""
+
+DETECTOR_UNSPECIFIED: Detector.ValueType  # 0
+"""How loud it is."""
+DETECTOR_LEVEL: Detector.ValueType  # 1
+DETECTOR_SPEECH: Detector.ValueType  # 2
+"""Whether somebody speaks."""
+DETECTOR_MOTION: Detector.ValueType  # 3
+"""Whether the picture moves; sound is not listened to."""
 
 class _Lane:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -53,21 +79,25 @@ class Step(message.Message):
 
     ENHANCE_FIELD_NUMBER: builtins.int
     DENOISE_FIELD_NUMBER: builtins.int
+    CUT_SILENCE_FIELD_NUMBER: builtins.int
     @builtins.property
     def enhance(self) -> Enhance: ...
     @builtins.property
     def denoise(self) -> Denoise: ...
+    @builtins.property
+    def cut_silence(self) -> CutSilence: ...
     def __init__(
         self,
         *,
         enhance: Enhance | None = ...,
         denoise: Denoise | None = ...,
+        cut_silence: CutSilence | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["denoise", b"denoise", "enhance", b"enhance", "kind", b"kind"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["cut_silence", b"cut_silence", "denoise", b"denoise", "enhance", b"enhance", "kind", b"kind"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["denoise", b"denoise", "enhance", b"enhance", "kind", b"kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cut_silence", b"cut_silence", "denoise", b"denoise", "enhance", b"enhance", "kind", b"kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["enhance", "denoise"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["enhance", "denoise", "cut_silence"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -118,6 +148,162 @@ class Denoise(message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
+class CutSilence(message.Message):
+    """Cuts the parts of a film in which nothing is to be heard, or plays them faster or more quietly.
+
+    A moment is loud when the detector says so. Then, in this order: loud parts shorter than `minclip` become silent,
+    silent parts shorter than `mincut` become loud, loud parts grow by `margin`, and what `always_keep` and `always_cut`
+    name is decided by them alone. Cuts fall between frames. Nothing is detected when `cuts` is given.
+
+    A length of time is written `0.2s` or `200ms`; ranges are written `0-5.5+1:02:30-1:02:45+90:00-`: from - to in seconds
+    or [hours:]minutes:seconds, to the end when nothing stands behind the dash, with `+` between them.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    DETECTOR_FIELD_NUMBER: builtins.int
+    THRESHOLD_FIELD_NUMBER: builtins.int
+    MARGIN_FIELD_NUMBER: builtins.int
+    MINCUT_FIELD_NUMBER: builtins.int
+    MINCLIP_FIELD_NUMBER: builtins.int
+    TRACK_FIELD_NUMBER: builtins.int
+    MOTION_FIELD_NUMBER: builtins.int
+    SILENT_FIELD_NUMBER: builtins.int
+    LOUD_FIELD_NUMBER: builtins.int
+    ALWAYS_KEEP_FIELD_NUMBER: builtins.int
+    ALWAYS_CUT_FIELD_NUMBER: builtins.int
+    FADE_FIELD_NUMBER: builtins.int
+    SMART_FIELD_NUMBER: builtins.int
+    CUTS_FIELD_NUMBER: builtins.int
+    detector: Detector.ValueType
+    """What tells loud from silent: `level`, `speech` or `motion`; `level` when not set."""
+    threshold: builtins.str
+    """From which value a moment is loud. For `level`, of the root mean square over a frame's time: a ratio of full scale
+    (`0.04`, `4%`) or decibels below it (`-28dB`); for `speech` and `motion` a ratio. By default `0.04` for `level`,
+    `0.5` for `speech`, `0.02` for `motion`.
+    """
+    margin: builtins.str
+    """How much is kept before and behind every loud part, `0.2s` or `0.2s,0.3s`; less than nothing makes it shorter."""
+    mincut: builtins.str
+    """Silent parts shorter than this count as loud."""
+    minclip: builtins.str
+    """Loud parts shorter than this count as silent."""
+    track: builtins.str
+    """Which sound is listened to: a track by its number from 1, `mix` for all of them added up, `any` for loud wherever
+    one of them is.
+    """
+    motion: builtins.float
+    """A moment is loud, too, when the picture changes by at least this much of its whole range, on average over the
+    picture; 0: it is not looked at.
+    """
+    silent: builtins.str
+    """What becomes of silent parts: `cut`, `keep`, `speed:4` (the pitch stays), `volume:0.5` or `speed:4+volume:0.5`."""
+    loud: builtins.str
+    """What becomes of loud parts."""
+    always_keep: builtins.str
+    """Ranges that are kept as they are, whatever is to be heard in them."""
+    always_cut: builtins.str
+    """Ranges that are cut; they win over `always_keep`."""
+    fade: builtins.str
+    """How long sound fades out before a join and in behind it, so that nothing clicks; at most `1s`, `0s` for not at all."""
+    smart: builtins.bool
+    """Alone in a job, copy what need not be encoded again; true when not set."""
+    @builtins.property
+    def cuts(self) -> CutList:
+        """What is kept, decided already: an estimate's list, perhaps edited. On a command line the name of a file with its
+        JSON, `cuts=@list.json`.
+        """
+
+    def __init__(
+        self,
+        *,
+        detector: Detector.ValueType = ...,
+        threshold: builtins.str = ...,
+        margin: builtins.str = ...,
+        mincut: builtins.str = ...,
+        minclip: builtins.str = ...,
+        track: builtins.str = ...,
+        motion: builtins.float = ...,
+        silent: builtins.str = ...,
+        loud: builtins.str = ...,
+        always_keep: builtins.str = ...,
+        always_cut: builtins.str = ...,
+        fade: builtins.str = ...,
+        smart: builtins.bool | None = ...,
+        cuts: CutList | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_smart", b"_smart", "cuts", b"cuts", "smart", b"smart"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_smart", b"_smart", "always_cut", b"always_cut", "always_keep", b"always_keep", "cuts", b"cuts", "detector", b"detector", "fade", b"fade", "loud", b"loud", "margin", b"margin", "minclip", b"minclip", "mincut", b"mincut", "motion", b"motion", "silent", b"silent", "smart", b"smart", "threshold", b"threshold", "track", b"track"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__smart: _TypeAlias = typing.Literal["smart"]  # noqa: Y015
+    _WhichOneofArgType__smart: _TypeAlias = typing.Literal["_smart", b"_smart"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__smart) -> _WhichOneofReturnType__smart | None: ...
+
+@typing.final
+class CutList(message.Message):
+    """The parts of a film that are kept, in its order; none overlaps another."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    SPANS_FIELD_NUMBER: builtins.int
+    @builtins.property
+    def spans(self) -> containers.RepeatedCompositeFieldContainer[CutSpan]: ...
+    def __init__(
+        self,
+        *,
+        spans: abc.Iterable[CutSpan] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["spans", b"spans"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CutSpan(message.Message):
+    """A kept part, in time from the film's first picture. A nanosecond does not hit a frame's time exactly: start and end
+    are taken to the nearest boundary between two frames.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    START_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
+    SPEED_FIELD_NUMBER: builtins.int
+    VOLUME_FIELD_NUMBER: builtins.int
+    speed: builtins.float
+    """Times as fast; the pitch of sound stays. 1 when not set."""
+    volume: builtins.float
+    """Sound is multiplied by it; 1 when not set."""
+    @builtins.property
+    def start(self) -> duration_pb2.Duration: ...
+    @builtins.property
+    def end(self) -> duration_pb2.Duration:
+        """Behind the last moment that is kept."""
+
+    def __init__(
+        self,
+        *,
+        start: duration_pb2.Duration | None = ...,
+        end: duration_pb2.Duration | None = ...,
+        speed: builtins.float | None = ...,
+        volume: builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["_speed", b"_speed", "_volume", b"_volume", "end", b"end", "speed", b"speed", "start", b"start", "volume", b"volume"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_speed", b"_speed", "_volume", b"_volume", "end", b"end", "speed", b"speed", "start", b"start", "volume", b"volume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__speed: _TypeAlias = typing.Literal["speed"]  # noqa: Y015
+    _WhichOneofArgType__speed: _TypeAlias = typing.Literal["_speed", b"_speed"]  # noqa: Y015
+    _WhichOneofReturnType__volume: _TypeAlias = typing.Literal["volume"]  # noqa: Y015
+    _WhichOneofArgType__volume: _TypeAlias = typing.Literal["_volume", b"_volume"]  # noqa: Y015
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__speed) -> _WhichOneofReturnType__speed | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__volume) -> _WhichOneofReturnType__volume | None: ...
+
+@typing.final
 class StepInfo(message.Message):
     """What the catalogue says of a step."""
 
@@ -165,7 +351,7 @@ class StepParameter(message.Message):
     RULE_FIELD_NUMBER: builtins.int
     name: builtins.str
     type: builtins.str
-    """`string`, `integer`, `number` or `boolean`."""
+    """`string`, `integer`, `number`, `boolean` or, for a message, `object`."""
     description: builtins.str
     default_value: builtins.str
     """What is used when it is not given, as text; empty when there is none."""
