@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
-from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
 from coordinator.media.codecs import mark
-from coordinator.media.container import MP4_LIKE
 from coordinator.media.decode import Source
 from coordinator.media.encode import scaled_matrix, unit_shift
 from coordinator.media.errors import writing
@@ -26,6 +23,7 @@ from coordinator.media.open import main_video, open_input
 from coordinator.media.packets import packets
 from coordinator.media.passengers import LeftOut, Passengers, choose_passengers
 from coordinator.media.probe import VideoFacts
+from coordinator.media.result_file import by_time, open_result
 from coordinator.media.tracks import Tracks, kept_tags, read_covers
 
 
@@ -91,7 +89,7 @@ def _assemble(
     aboard, result = parts.passengers, _Result(target, units.paths[0], facts, parts)
     try:
         pictures = result.pictures(_stamped(units, facts), facts)
-        for packet in _by_time(pictures, result.others(packets(parts.film, result.tracks.inputs))):
+        for packet in by_time(pictures, result.others(packets(parts.film, result.tracks.inputs))):
             check()
             result.add(packet)
     finally:
@@ -129,7 +127,7 @@ class _Result:
     def __init__(self, path: Path, first: Path, facts: VideoFacts, parts: _Parts) -> None:
         self.frames = 0
         self._senseless = 0
-        self.output = _open(path, parts.passengers.container, facts, parts.source)
+        self.output = open_result(path, parts.passengers.container, facts, parts.source)
         self._video = self._add_video(first, facts)
         self._video.metadata.update(kept_tags(parts.source.video_metadata))
         self.tracks = Tracks(self.output, parts.film, parts.passengers, parts.covers)
@@ -165,34 +163,6 @@ class _Result:
             mark(stream.codec_context)
             stream.set_display_matrix(scaled_matrix(facts, template.codec_context.width))
             return stream
-
-
-def _open(path: Path, container: str, facts: VideoFacts, source: Source) -> OutputContainer:
-    options = {"avoid_negative_ts": "disabled" if facts.first_pts >= 0 else "make_non_negative"}
-    if container in MP4_LIKE:
-        options["movflags"] = "+faststart"
-        options["movie_timescale"] = str(_movie_timescale(facts, source))
-        if facts.time_base.numerator == 1 and facts.time_base.denominator < 1 << 31:
-            options["video_track_timescale"] = str(facts.time_base.denominator)
-    output = av.open(f"file:{path.absolute()}", "w", format=container, container_options=options)
-    output.metadata.update(kept_tags(source.metadata))
-    if source.chapters:
-        output.set_chapters(list(source.chapters))
-    return output
-
-
-def _movie_timescale(facts: VideoFacts, source: Source) -> int:
-    """Units a second in which MP4 keeps the start of every track: one in which all of them are exact, if there is.
-
-    It counts sound in samples, whatever the input counts it in.
-    """
-    units = [facts.time_base.denominator]
-    for track in source.tracks:
-        units.append(track.time_base.denominator if track.time_base else 1)
-        if isinstance(track, AudioStream) and track.codec_context is not None:
-            units.append(max(1, track.codec_context.sample_rate))
-    exact = math.lcm(*units)
-    return exact if exact < 1 << 31 else 90_000
 
 
 def _open_unit(path: Path) -> InputContainer:
@@ -235,20 +205,3 @@ def _before(shown: Sequence[int], count: int) -> list[int]:
     """Decoding times of the first packets: so many steps before the first pts."""
     step = max(1, (shown[min(count, len(shown) - 1)] - shown[0]) // max(1, count))
     return [shown[0] - step * place for place in range(count, 0, -1)]
-
-
-def _by_time(one: Iterator[Packet[Stream]], other: Iterator[Packet[Stream]]) -> Iterator[Packet[Stream]]:
-    """Both, each in its own order, the earlier first: a muxer keeps packets until it has seen the other tracks'."""
-    left, right = next(one, None), next(other, None)
-    while left is not None or right is not None:
-        if right is None or (left is not None and _seconds(left) <= _seconds(right)):
-            assert left is not None  # noqa: S101 - one of both is there
-            following, left = left, next(one, None)
-        else:
-            following, right = right, next(other, None)
-        yield following
-
-
-def _seconds(packet: Packet[Stream]) -> float:
-    time = packet.dts if packet.dts is not None else packet.pts
-    return float((time or 0) * packet.time_base)
