@@ -24,8 +24,16 @@ from servers import (
 )
 from triton_server import RunningTriton, start_triton
 
+from coordinator.sandbox import kernel
 from framewire.bus.nats import NatsBus, NatsSettings
 from framewire.storage.s3 import S3ObjectStore
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_real_time() -> None:
+    """Clips in AV1 are encoded in this process: it, and every server started later, must not become real-time."""
+    if sys.platform == "linux":
+        kernel.forgo_real_time()
 
 
 @pytest.fixture(scope="session")

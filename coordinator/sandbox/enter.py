@@ -50,6 +50,7 @@ def begin(limits: SandboxLimits) -> None:
     if sys.platform == "linux":
         kernel.gain_no_privileges()
         kernel.die_with_parent()
+        kernel.forgo_real_time()
 
 
 def enter(access: Access, mode: Mode) -> None:

@@ -27,6 +27,16 @@ enter(Access(), Mode(sys.argv[1]))
 print(Path(sys.argv[2]).read_text())
 """
 
+REAL_TIME = """
+import os
+from coordinator.sandbox import SandboxLimits, begin
+begin(SandboxLimits())
+try:
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(99))
+except PermissionError:
+    print("refused")
+"""
+
 
 @functools.cache
 def tried() -> dict[str, str]:
@@ -92,3 +102,8 @@ def test_a_job_reaches_its_own_files_and_its_model_server_alone() -> None:
 )
 def test_the_model_servers_name_is_looked_up_before_the_network_is_closed(url: str, expected: str) -> None:
     assert numeric(url) == expected
+
+
+def test_a_runner_never_runs_before_the_rest_of_the_machine_not_even_as_root_and_without_a_sandbox() -> None:
+    done = subprocess.run([sys.executable, "-c", REAL_TIME], capture_output=True, text=True, timeout=30)
+    assert (done.stdout.strip(), done.stderr) == ("refused", "")
