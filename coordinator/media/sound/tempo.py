@@ -1,0 +1,82 @@
+"""Sound at another speed with its pitch kept, by FFmpeg's `atempo`."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import cast
+
+import av
+import numpy as np
+from av.audio.frame import AudioFrame
+from av.filter import Graph
+
+from coordinator.media.errors import reading
+from coordinator.media.sound.source import Samples
+from coordinator.media.sound.window import Window
+
+_BLOCK = 4096
+_MOST = 2.0
+"""Beyond it `atempo` leaves samples out; several of them in a row blend all."""
+
+
+class Tempo:
+    """A track from one place on, `speed` times as fast. Beyond the track's end there is silence."""
+
+    def __init__(self, window: Window, start: int, speed: Fraction) -> None:
+        self._window = window
+        self._position = start
+        self._fed = 0
+        self._ready: list[Samples] = []
+        self._count = 0
+        self._graph = _graph(window, speed)
+
+    def read(self, count: int) -> Samples:
+        """The next samples of the result, exactly so many."""
+        with reading("change the speed of the sound"):
+            while self._count < count:
+                self._feed()
+        samples = np.concatenate([np.zeros((self._window.form.channels, 0), self._window.form.dtype), *self._ready], 1)
+        self._ready, self._count = [samples[:, count:]], samples.shape[1] - count
+        return samples[:, :count]
+
+    def lasting(self, count: int) -> int:
+        """Of the next `count` samples, those before the track's end, or a few more."""
+        return count if self._window.sound_until(self._position) == self._position else 0
+
+    def _feed(self) -> None:
+        samples = self._window.read(self._position, self._position + _BLOCK)
+        self._graph.push(self._frame(samples))
+        self._position += _BLOCK
+        while True:
+            try:
+                made = self._graph.pull()
+            except (av.error.BlockingIOError, av.error.EOFError):
+                return
+            assert isinstance(made, AudioFrame)  # noqa: S101 - the graph has sound only
+            piece = cast("Samples", made.to_ndarray()).reshape(-1, self._window.form.channels).T
+            self._ready.append(piece)
+            self._count += piece.shape[1]
+
+    def _frame(self, samples: Samples) -> AudioFrame:
+        form = self._window.form
+        packed = np.ascontiguousarray(samples.T).reshape(1, -1)
+        frame = AudioFrame.from_ndarray(packed, format=_packed(window=self._window), layout=form.layout)
+        frame.sample_rate, frame.pts, frame.time_base = form.rate, self._fed, Fraction(1, form.rate)
+        self._fed += samples.shape[1]
+        return frame
+
+
+def _packed(window: Window) -> str:
+    return window.form.name.removesuffix("p")
+
+
+def _graph(window: Window, speed: Fraction) -> Graph:
+    form, graph = window.form, Graph()
+    stages = max(1, math.ceil(abs(math.log(speed, _MOST)) - 1e-9))
+    source = graph.add_abuffer(
+        sample_rate=form.rate, format=_packed(window), layout=form.layout, time_base=Fraction(1, form.rate)
+    )
+    tempos = [graph.add("atempo", f"{float(speed) ** (1 / stages):.12f}") for _ in range(stages)]
+    graph.link_nodes(source, *tempos, graph.add("abuffersink")).configure()
+    return graph
