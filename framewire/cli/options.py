@@ -99,7 +99,14 @@ def step_option(command: _Command) -> _Command:
 
 def read_steps(texts: tuple[str, ...]) -> list[Step]:
     """The steps. Raises InvalidRequest (STEP_UNKNOWN, STEP_INVALID)."""
-    return [parse_step(text) for text in texts]
+    return [parse_step(text, read_file=_read_file) for text in texts]
+
+
+def _read_file(name: str) -> str:
+    try:
+        return Path(name).read_text()
+    except OSError as error:
+        raise ValueError(f"cannot read {name}: {error.strerror}") from None
 
 
 _OUTPUT_OPTIONS = (

@@ -1,16 +1,19 @@
 """Steps as people write them on a command line: `enhance`, `enhance:scale=2`, `enhance:scale=2,model=NAME`.
 
 What can be written follows from proto/framewire/v1/step.proto; nothing is listed here a second time. Ranges are the
-server's to check: it knows its limits and its models.
+server's to check: it knows its limits and its models. A parameter that is a message is written as JSON, or as `@FILE`
+for a file that holds it.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
-from google.protobuf.json_format import ParseDict, ParseError
+from google.protobuf.json_format import MessageToJson, ParseDict, ParseError
+from google.protobuf.message import Message
 
 from framewire.errors import ErrorCode, InvalidRequest
 from framewire.v1.step_pb2 import Step
@@ -33,11 +36,17 @@ def step_names() -> list[str]:
     return [field.name for field in Step.DESCRIPTOR.oneofs_by_name["kind"].fields]
 
 
-def parse_step(text: str) -> Step:
+def no_files(name: str) -> str:
+    """Opens nothing. Raises ValueError."""
+    raise ValueError(f"{name} cannot be read here")
+
+
+def parse_step(text: str, *, read_file: Callable[[str], str] = no_files) -> Step:
     """One step from `name` or `name:parameter=value,parameter=value`; a comma inside a value is written `\\,`.
 
-    Raises InvalidRequest: STEP_UNKNOWN (and lists the steps there are), or STEP_INVALID for a parameter that the
-    step does not have, that is given twice, or whose value is of another type.
+    `read_file` gives the text of a file that a value names, or raises ValueError. Raises InvalidRequest: STEP_UNKNOWN
+    (and lists the steps there are), or STEP_INVALID for a parameter that the step does not have, that is given twice,
+    or whose value is of another type.
     """
     name, colon, rest = text.strip().partition(":")
     parameters = {field.name: field for field in _message_of(name).fields}
@@ -46,7 +55,8 @@ def parse_step(text: str) -> Step:
         key, value = _assignment(name, assignment)
         if key in values:
             raise _invalid(name, f"{key} is given twice")
-        values[key] = _value(name, _parameter(name, key, parameters), value)
+        field = _parameter(name, key, parameters)
+        values[key] = _object(name, field, value, read_file) if field.message_type else _value(name, field, value)
     try:
         return ParseDict({name: values}, Step())
     except ParseError as error:
@@ -59,12 +69,22 @@ def format_step(step: Step) -> str:
     if not name:
         return ""
     fields = getattr(step, name).ListFields()
-    parameters = ",".join(f"{field.name}={_text(value)}" for field, value in fields)
+    parameters = ",".join(f"{field.name}={_text(field, value)}" for field, value in fields)
     return f"{name}:{parameters}" if parameters else name
 
 
-def _text(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value).replace(",", "\\,")
+def _text(field: FieldDescriptor, value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Message):
+        value = MessageToJson(value, indent=None)
+    if field.enum_type and isinstance(value, int):
+        value = field.enum_type.values_by_number[value].name.removeprefix(f"{_snake(field.enum_type.name)}_").lower()
+    return str(value).replace(",", "\\,")
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper()
 
 
 def _message_of(name: str) -> Descriptor:
@@ -104,6 +124,15 @@ def _value(step: str, field: FieldDescriptor, text: str) -> object:
     if kind == FieldDescriptor.CPPTYPE_STRING:
         return text
     raise _invalid(step, f"{field.name} cannot be given on a command line")
+
+
+def _object(step: str, field: FieldDescriptor, text: str, read_file: Callable[[str], str]) -> object:
+    try:
+        found = json.loads(read_file(text[1:]) if text.startswith("@") else text)
+    except ValueError as error:
+        raise _invalid(step, f"{field.name} is not JSON: {error}") from None
+    # what an estimate prints holds the list among other things
+    return found[field.name] if isinstance(found, dict) and field.name in found else found
 
 
 def _integer(step: str, field: FieldDescriptor, text: str) -> int:
