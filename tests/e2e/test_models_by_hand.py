@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,13 @@ def described(stack: Stack) -> dict[str, Any]:
     return next(model for model in worker["models"] if model["name"] == DEFAULT_ENHANCE_MODEL)
 
 
+def until(stack: Stack, right: Callable[[dict[str, Any]], bool], what: str) -> None:
+    """Look until the worker, which speaks every few seconds, says so of the model."""
+    limit = time.monotonic() + 30
+    while not right(seen := described(stack)):
+        assert time.monotonic() < limit, f"not {what}: {seen}"
+
+
 def test_a_model_is_pinned_and_let_go_by_hand_and_loaded_again_by_a_job(
     stack: Stack, clip: Path, tmp_path: Path
 ) -> None:
@@ -26,8 +35,8 @@ def test_a_model_is_pinned_and_let_go_by_hand_and_loaded_again_by_a_job(
     assert int(described(stack)["memoryBytes"]) > 20 << 20
     gone = stack.run("models", "unload", DEFAULT_ENHANCE_MODEL, timeout=120)
     assert gone.code == 0, gone.err
-    assert not described(stack).get("loaded")
+    until(stack, lambda model: not model.get("loaded"), "unloaded")
     assert described(stack)["license"] == "Apache-2.0"
     answer = stack.run("run", clip, "--step", "enhance", "-o", tmp_path / "out.mp4", timeout=170)
     assert answer.code == 0, answer.err
-    assert described(stack)["loaded"]
+    until(stack, lambda model: bool(model.get("loaded")), "loaded again")
