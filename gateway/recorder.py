@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
 
 from framewire.bus.interface import EventFeed, EventLog, Received
 from framewire.db.folding import ObjectKeys
@@ -16,6 +16,8 @@ from framewire.v1.job_pb2 import Event
 FEED = "recorder"
 _BATCH = 256
 _WAIT = 5.0
+TOGETHER = 0.1
+"""Seconds in which what jobs say of their progress is folded together; nothing else waits for company."""
 _TRIES = 3
 """Times a batch is refused, by a database that answers, before its events are tried one by one."""
 log = logging.getLogger(__name__)
@@ -28,11 +30,12 @@ class Recorder:
     An event that can never be folded is passed over, with a critical line in the log, and holds up no other.
     """
 
-    def __init__(self, jobs: JobStore, events: EventLog) -> None:
+    def __init__(self, jobs: JobStore, events: EventLog, *, together: float = TOGETHER) -> None:
         self._jobs = jobs
         self._events = events
+        self._together = together
         self._feed: EventFeed | None = None
-        self._batch: Sequence[Received] = ()
+        self._batch: list[Received] = []
         self._failures = 0
 
     async def round(self) -> None:
@@ -40,13 +43,13 @@ class Recorder:
         if self._feed is None:
             self._feed = await self._events.open_feed(FEED)
         if not self._batch:
-            self._batch = await self._fetch(self._feed)
+            await self._gather(self._feed)
         if not self._batch:
             return
         await self._store()
         for received in self._batch:
             await received.ack()
-        self._batch = ()
+        self._batch = []
 
     async def _store(self) -> None:
         try:
@@ -74,9 +77,19 @@ class Recorder:
     async def _fold(self, *events: Event) -> None:
         await self._jobs.fold(events, keys=KEYS)
 
-    async def _fetch(self, feed: EventFeed) -> Sequence[Received]:
+    async def _gather(self, feed: EventFeed) -> None:
+        """A batch. Jobs say often how far they are: a transaction for each time would cost more than all watchers."""
+        self._batch = newest = await self._fetch(feed, batch=_BATCH, wait=_WAIT)
+        until = time.monotonic() + self._together
+        while newest and len(self._batch) < _BATCH and all(map(_says_progress, newest)):
+            if (left := until - time.monotonic()) <= 0:
+                return
+            newest = await self._fetch(feed, batch=_BATCH - len(self._batch), wait=left)
+            self._batch += newest
+
+    async def _fetch(self, feed: EventFeed, *, batch: int, wait: float) -> list[Received]:
         try:
-            return await feed.fetch(batch=_BATCH, wait=_WAIT)
+            return [*await feed.fetch(batch=batch, wait=wait)]
         except Unavailable:
             await self.close()
             raise
@@ -86,6 +99,10 @@ class Recorder:
         if self._feed is not None:
             await self._feed.close()
             self._feed = None
+
+
+def _says_progress(received: Received) -> bool:
+    return received.event.WhichOneof("kind") == "progress"
 
 
 def _result(event: Event, output: Asset) -> str:

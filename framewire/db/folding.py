@@ -7,7 +7,7 @@ event adds and never takes back (media facts, the time of the start) is taken fr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from itertools import groupby
@@ -31,6 +31,13 @@ NOT_ENDED: dict[str, Any] = {"end_time": None, "error_code": "", "error_message"
 """What a row says of its end while there is none."""
 _ENDED = frozenset(state_name(state) for state in TERMINAL)
 _OVER = frozenset(state_name(state) for state in FINAL)
+_ROWS = (
+    sa.select(jobs)
+    .where(jobs.c.job_id.in_(sa.bindparam("job_ids", expanding=True)))
+    .order_by(jobs.c.job_id)
+    .with_for_update()
+)
+_UPDATE = jobs.update().where(jobs.c.job_id == sa.bindparam("of_job"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,28 +55,52 @@ class ObjectKeys:
 async def fold(
     connection: AsyncConnection, events: Sequence[Event], keys: ObjectKeys, reservations: Reservations
 ) -> set[Place]:
-    """Fold events of any number of jobs; one update a job, whatever the number of its events.
+    """Fold events of any number of jobs: one look at all their rows, one update for all that change alike.
 
     Returns where jobs ended, and made room for others.
     """
     ended: set[Place] = set()
-    in_order = sorted(events, key=lambda event: (event.job_id, event.number))  # locks are taken in one order
-    for job_id, group in groupby(in_order, key=lambda event: event.job_id):
-        query = sa.select(jobs).where(jobs.c.job_id == job_id).with_for_update()
-        row = (await connection.execute(query)).one_or_none()
-        if row is None:
-            continue
-        state = await _fold_job(connection, row, list(group), keys)
+    changes = _Changes()
+    in_order = sorted(events, key=lambda event: (event.job_id, event.number))
+    groups = {job_id: list(group) for job_id, group in groupby(in_order, key=lambda event: event.job_id)}
+    for row in await _locked(connection, groups):
+        state = await _fold_job(connection, row, groups[row.job_id], keys, changes)
         if state in _ENDED:
             ended.add(Place(row.workspace_id, row.lane, row.priority))
         if state in _OVER and row.state not in _OVER:
-            await outbox.delete_segments(connection, row.workspace_id, job_id, keys.segments(row.workspace_id, job_id))
+            prefix = keys.segments(row.workspace_id, row.job_id)
+            await outbox.delete_segments(connection, row.workspace_id, row.job_id, prefix)
         if state in _ENDED and row.state not in _ENDED:
             await reservations.settle(connection, JobOrder.FromString(row.job_order), job_state(state))
+    await changes.write(connection)
     return ended
 
 
-async def _fold_job(connection: AsyncConnection, row: Row, events: Sequence[Event], keys: ObjectKeys) -> str:
+async def _locked(connection: AsyncConnection, job_ids: Collection[str]) -> Sequence[Row]:
+    """The rows of those that are known. Everybody takes the locks in the order of the ids."""
+    return (await connection.execute(_ROWS, {"job_ids": sorted(job_ids)})).all()
+
+
+class _Changes:
+    """What becomes of rows, by the columns that change: most jobs of a batch say how far they are and nothing else."""
+
+    def __init__(self) -> None:
+        self._alike: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+
+    def add(self, job_id: str, change: dict[str, Any]) -> None:
+        """Of one job, once."""
+        columns = tuple(sorted(change))
+        self._alike.setdefault(columns, []).append({"of_job": job_id, **{name: change[name] for name in columns}})
+
+    async def write(self, connection: AsyncConnection) -> None:
+        """One statement for all that change alike."""
+        for rows in self._alike.values():
+            await connection.execute(_UPDATE, rows)
+
+
+async def _fold_job(
+    connection: AsyncConnection, row: Row, events: Sequence[Event], keys: ObjectKeys, changes: _Changes
+) -> str:
     """Returns the state the job comes to."""
     change: dict[str, Any] = {}
     for event in events:
@@ -82,7 +113,7 @@ async def _fold_job(connection: AsyncConnection, row: Row, events: Sequence[Even
         for output in event.status.outputs:
             await _insert_output(connection, event, output, keys)
     if change:
-        await connection.execute(jobs.update().where(jobs.c.job_id == row.job_id).values(change))
+        changes.add(row.job_id, change)
     return str(change.get("state", row.state))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from framewire.db.jobs import JobStore
 from framewire.errors import ErrorCode, Unavailable
 from framewire.testing.bus import MemoryBus
 from framewire.v1.asset_pb2 import Asset
-from framewire.v1.job_pb2 import Event, Progress
+from framewire.v1.job_pb2 import JOB_STATE_FAILED, Event, Progress, StatusChange
 from gateway.recorder import KEYS, Recorder
 
 
@@ -45,6 +47,19 @@ async def test_events_that_are_there_are_folded_together():
     await say(bus, 10)
     await a_recorder(bus, rows).round()
     assert rows.folded == [list(range(1, 11))]
+
+
+async def test_progress_waits_for_company_and_the_end_of_a_job_does_not():
+    bus, rows = MemoryBus(), Rows()
+    jobs: JobStore = rows  # type: ignore[assignment]  # only `fold` is used
+    await say(bus, 1)
+    round_ = asyncio.create_task(Recorder(jobs, bus.events, together=3600).round())
+    await say(bus, 1)
+    done, _ = await asyncio.wait({round_}, timeout=0.05)
+    assert not done
+    await bus.events.append(Event(job_id="job_a", status=StatusChange(state=JOB_STATE_FAILED)), after=2)
+    await asyncio.wait_for(round_, 10)
+    assert rows.folded == [[1, 2, 3]]
 
 
 async def test_a_batch_that_could_not_be_stored_comes_before_the_next():
