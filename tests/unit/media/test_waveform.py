@@ -54,7 +54,7 @@ def test_loud_sound_is_taller_than_quiet_sound_and_silence_is_a_line() -> None:
 
 
 def test_one_loud_hop_in_an_hour_is_seen() -> None:
-    levels = np.labels(3600 * 25, np.float32)
+    levels = np.zeros(3600 * 25, np.float32)
     levels[50_000] = 1
     wave = Wave(rms=levels, peak=levels, hop=HOP)
     edits = EditList([Span(start=Fraction(0), end=Fraction(3600))])
