@@ -119,7 +119,11 @@ class Converter:
 
     def detail(self, frame: VideoFrame, rgb: VideoFrame) -> Detail:
         """What `rgb`, made of `frame` by `to_rgb` without a change of size, could not hold of its last bits."""
-        deep = frame if frame.format.name == DEEP_FORMAT else self._deep.reformat(frame, format=DEEP_FORMAT)
+        deep = (
+            frame
+            if frame.format.name == DEEP_FORMAT
+            else self._deep.reformat(frame, format=DEEP_FORMAT, threads=self._threads)
+        )
         return Detail.between(deep, self._converted(rgb, DEEP_FORMAT))
 
     def _converted(self, frame: VideoFrame, pixel_format: str) -> VideoFrame:

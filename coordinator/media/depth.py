@@ -63,7 +63,7 @@ def _enlarged(plane: NDArray[np.int8], scale: int) -> NDArray[np.int8]:
     height, width = plane.shape
     gray = VideoFrame.from_ndarray((plane + np.int8(64)).astype(np.uint8), format="gray")
     larger = VideoReformatter().reformat(
-        gray, width=width * scale, height=height * scale, interpolation=Interpolation.BILINEAR
+        gray, width=width * scale, height=height * scale, interpolation=Interpolation.BILINEAR, threads=1
     )
     samples = np.frombuffer(memoryview(larger.planes[0]), np.uint8).reshape(height * scale, -1)[:, : width * scale]
     return samples.astype(np.int8) - np.int8(64)

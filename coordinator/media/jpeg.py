@@ -50,6 +50,7 @@ class Photographer:
             dst_colorspace=Colorspace.ITU601,
             dst_color_range=ColorRange.JPEG,
             interpolation=Interpolation.BILINEAR,
+            threads=1,
         )
 
     def _size(self, frame: VideoFrame, *, sideways: bool) -> tuple[int, int]:

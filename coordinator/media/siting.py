@@ -48,7 +48,9 @@ class Siting:
 
 def chroma_place(frame: VideoFrame, codec: str) -> str:
     """Where the chroma of this stream's pictures lies, as players take it that does not say."""
-    small = VideoReformatter().reformat(frame, width=_SIDE, height=_SIDE, format="yuv420p")
+    small = VideoReformatter().reformat(
+        frame, width=_SIDE, height=_SIDE, format="yuv420p", interpolation=Interpolation.POINT, threads=1
+    )  # what is in it does not count, it is painted over: the cheapest way will do
     _paint(small)
     seen = _converted(small)
     if np.array_equal(seen, _converted(Siting("center").set(small))):  # what swscale takes for the centre when not told
@@ -66,5 +68,7 @@ def _paint(frame: VideoFrame) -> None:
 
 def _converted(frame: VideoFrame) -> NDArray[Any]:
     flags = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-    rgb = VideoReformatter().reformat(frame, format="rgb24", src_colorspace=1, src_color_range=1, interpolation=flags)
+    rgb = VideoReformatter().reformat(
+        frame, format="rgb24", src_colorspace=1, src_color_range=1, interpolation=flags, threads=1
+    )
     return rgb.to_ndarray()
