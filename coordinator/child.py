@@ -11,13 +11,16 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from pathlib import Path
 from typing import Final
 
 from google.protobuf.message import DecodeError
 
+from coordinator.ahead import RunnerPlace
 from coordinator.settings import RunnerSettings
 from framewire.errors import ErrorCode, WorkerError
 from framewire.work.v1.work_pb2 import RunnerOrder, RunnerReport
@@ -32,27 +35,30 @@ _LAST: Final = frozenset({"done", "failed"})
 class RunnerProcess:
     """One runner: `send` an order, read its `reports`, `stop` it in any case."""
 
-    def __init__(self, process: Process, settings: RunnerSettings) -> None:
+    def __init__(self, process: Process, settings: RunnerSettings, folder: Path | None = None) -> None:
         if process.stdin is None or process.stdout is None:
             raise ValueError("a runner needs pipes for stdin and stdout")
         self._process = process
         self._stdin, self._stdout = process.stdin, process.stdout
         self._settings = settings
+        self._stopped = False
+        self.folder = folder
+        """The only one it can reach; None when its order will say that."""
 
     @classmethod
-    async def start(cls, settings: RunnerSettings) -> RunnerProcess:
+    async def start(cls, settings: RunnerSettings, place: RunnerPlace | None = None) -> RunnerProcess:
         """Start one. Raises WorkerError (RUNNER_CRASHED, retryable) when the system cannot."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *settings.command,
                 stdin=PIPE,
                 stdout=PIPE,
-                env=dict(settings.environment),
+                env={**settings.environment, **(place.variables if place else {})},
                 start_new_session=True,  # a Ctrl-C in the terminal is for the worker, which stops its runners itself
             )
         except OSError as error:
             raise _crashed(f"the runner cannot be started: {error}") from error
-        return cls(process, settings)
+        return cls(process, settings, place.folder if place else None)
 
     @property
     def pid(self) -> int:
@@ -87,6 +93,8 @@ class RunnerProcess:
 
     async def stop(self) -> None:
         """End it and whatever it started: SIGTERM, then SIGKILL after the grace. Idempotent."""
+        if self._stopped:
+            return  # by now the number of its process group may be another's
         self._stdin.close()
         if self.alive:
             self._signal(signal.SIGTERM)
@@ -95,6 +103,7 @@ class RunnerProcess:
                     await self._process.wait()
         self._signal(signal.SIGKILL)
         await self._process.wait()
+        self._stopped = True
         await self._drop_output()
 
     async def _next(self) -> RunnerReport:
@@ -136,11 +145,17 @@ class RunnerProcess:
 
 
 class RunnerPool:
-    """Lends runners, with one started ahead: its imports are done by the time it is needed."""
+    """Lends runners, with one started ahead: its imports are done by the time it is needed.
 
-    def __init__(self, settings: RunnerSettings) -> None:
+    The next is started a while after one was taken: it would take the processor from the job that begins.
+    """
+
+    def __init__(self, settings: RunnerSettings, place: Callable[[], RunnerPlace] | None = None) -> None:
+        """`place`: makes a new one for a runner; None: each learns from its order where it will work."""
         self._settings = settings
+        self._place = place
         self._spare: asyncio.Task[RunnerProcess] | None = None
+        self._refill: asyncio.TimerHandle | None = None
         self._taking = asyncio.Lock()
         self._stopped = False
 
@@ -149,17 +164,22 @@ class RunnerPool:
         self._replenish()
 
     @contextlib.asynccontextmanager
-    async def lend(self) -> AsyncIterator[RunnerProcess]:
-        """A runner for one job; it is stopped at the end, however that comes."""
-        runner = await self._take()
+    async def lend(self, *, ahead: bool = True) -> AsyncIterator[RunnerProcess]:
+        """A runner for one job; it is stopped at the end, however that comes. Its folder is the borrower's to remove.
+
+        Not `ahead`: one that learns from its order what it may reach, and has to be started first.
+        """
+        runner = await (self._take() if ahead else RunnerProcess.start(self._settings))
         try:
             yield runner
         finally:
-            await _to_the_end(runner.stop())
+            await to_the_end(runner.stop())
 
     async def stop(self) -> None:
         """Stop the spare. Those that are lent are stopped by their borrowers. Idempotent."""
         self._stopped = True
+        if self._refill is not None:
+            self._refill.cancel()
         spare, self._spare = self._spare, None
         if spare is not None:
             with contextlib.suppress(WorkerError):
@@ -169,8 +189,8 @@ class RunnerPool:
         async with self._taking:
             runner = await self._from_spare()
             if not runner.alive:
-                log.warning("the spare runner died while it waited")
-                await runner.stop()
+                log.warning("the spare runner ended while it waited")
+                await self._bury(runner)
                 runner = await self._from_spare()
             return runner
 
@@ -181,17 +201,36 @@ class RunnerPool:
         except WorkerError:
             self._spare = None
             raise
-        self._replenish()
+        self._spare = None
+        if self._refill is not None:
+            self._refill.cancel()
+        self._refill = asyncio.get_running_loop().call_later(self._settings.refill_delay, self._refill_now)
         return runner
+
+    def _refill_now(self) -> None:
+        if self._spare is None and not self._stopped:
+            try:
+                self._replenish()
+            except WorkerError as error:
+                log.warning("no runner is started ahead: %s", error.message)
+
+    async def _bury(self, runner: RunnerProcess) -> None:
+        await runner.stop()
+        if runner.folder is not None:
+            await asyncio.to_thread(shutil.rmtree, runner.folder, ignore_errors=True)
 
     def _replenish(self) -> asyncio.Task[RunnerProcess]:
         if self._stopped:
             raise WorkerError("the worker stops", code=ErrorCode.RUNNER_CRASHED, retryable=True)
-        self._spare = asyncio.create_task(RunnerProcess.start(self._settings), name="spare runner")
+        try:
+            place = self._place() if self._place else None
+        except OSError as error:
+            raise _crashed(f"there is no folder for a runner: {error}") from error
+        self._spare = asyncio.create_task(RunnerProcess.start(self._settings, place), name="spare runner")
         return self._spare
 
 
-async def _to_the_end(stopping: Coroutine[None, None, None]) -> None:
+async def to_the_end(stopping: Coroutine[None, None, None]) -> None:
     """Await a bounded coroutine to its end, also when the task that needs it is cancelled meanwhile."""
     task = asyncio.ensure_future(stopping)
     try:

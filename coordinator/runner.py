@@ -7,19 +7,24 @@
 Messages are length-prefixed (4 bytes, big endian). The runner may be started before there is a job and wait
 for its order with everything imported. It gets local paths and the address of a model server and knows
 neither NATS nor the object store.
+
+One that is told its place ahead (`coordinator/ahead.py`) has entered its sandbox and connected to the model server by
+the time its order comes. Any other does that then.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
+from coordinator.ahead import RunnerPlace, TellsOfLoss
 from coordinator.flow import Aborted
 from coordinator.inference import regions
 from coordinator.inference.interface import InferenceServer
@@ -38,6 +43,8 @@ STOP_SECONDS = 5.0
 """How long a stopped job gets to give memory back before the process ends without."""
 CONNECT_SECONDS = 5.0
 """How long a model server may take to accept the connection."""
+LISTENS_SECONDS = 1.0
+"""The same, when nothing depends on it yet."""
 _MAX_ORDER = 1 << 24
 """Bytes: an order names every segment of earlier attempts."""
 
@@ -71,16 +78,23 @@ def main(connect: Connect, variables: Mapping[str, str]) -> int:
     limits = SandboxLimits()
     begin(limits)
     _leave_on_signal()
-    order = _read_order()
+    connect = _sealing(connect, mode)
+    place = RunnerPlace.of(environment)
+    server = _go_ahead(place, mode, connect) if place else None
+    with _left_when_lost(server):
+        order = _read_order()
     if order is None:
         return 0
     with log_context(job_id=order.job_id, attempt=order.attempt):
+        source = Path(order.input_path)
+        bound_files(limits, source.stat().st_size if source.exists() else 0)
         try:
-            _confine(order, limits, mode)
+            if server is None:
+                _confine(order, mode)
         except FramewireError as error:
             reports.send(RunnerReport(failed=RunnerFailed(error=Error(code=error.code, message=error.message))))
             return 0
-        return _execute(Job(order, reports.send, _sealing(connect, mode)))
+        return _execute(Job(order, reports.send, connect if server is None else lambda _: server))
 
 
 def _execute(job: Job) -> int:
@@ -95,26 +109,74 @@ def _execute(job: Job) -> int:
     return 0
 
 
-def _confine(order: RunnerOrder, limits: SandboxLimits, mode: Mode) -> None:
+def _go_ahead(place: RunnerPlace, mode: Mode, connect: Connect) -> InferenceServer | None:
+    """Be where the job will find everything ready; None when that has to wait for the order.
+
+    What is wrong with the sandbox is for the order to hear. Away is away: the connection is tried again with the order.
+    """
+    address = InferenceAddress()
+    address.CopyFrom(place.inference)
+    regions.know_this_process()
+    address.url = numeric(address.url)
+    if not _listens(address.url):
+        return None
+    try:
+        enter(access_ahead(place, address), mode)
+    except FramewireError:
+        return None
+    return connect(address)
+
+
+@contextlib.contextmanager
+def _left_when_lost(server: InferenceServer | None) -> Iterator[None]:
+    """Inside, the process ends when it loses the connection it has: it can make no other."""
+    if not isinstance(server, TellsOfLoss):
+        yield
+        return
+    end_watch = server.when_lost(lambda: os._exit(0))
+    try:
+        yield
+    finally:
+        end_watch()
+
+
+def _confine(order: RunnerOrder, mode: Mode) -> None:
     """Enter the sandbox: while there is one thread, with everything looked up that cannot be looked up inside."""
     regions.know_this_process()
     order.inference.url = numeric(order.inference.url)
-    source = Path(order.input_path)
-    bound_files(limits, source.stat().st_size if source.exists() else 0)
     enter(access_of(order), mode)
+
+
+def access_ahead(place: RunnerPlace, address: InferenceAddress) -> Access:
+    """What the job that will come may reach: one folder, where its files will be, and its model server."""
+    return Access(write=(place.folder,), ports=_ports(address), shared_memory=address.shared_memory)
 
 
 def access_of(order: RunnerOrder) -> Access:
     """What a job may reach: its files and its model server."""
     resumed = [path for stored in order.resume for path in (stored.path, stored.record_path) if path]
     folders = {Path(order.output_path).parent, *([Path(order.segments_path)] if order.segments_path else [])}
-    port = order.inference.url.rpartition(":")[2]
     return Access(
         read=(Path(order.input_path), *map(Path, resumed)),
         write=tuple(folders),
-        ports=(int(port),) if port.isdecimal() else (),
+        ports=_ports(order.inference),
         shared_memory=order.inference.shared_memory,
     )
+
+
+def _ports(address: InferenceAddress) -> tuple[int, ...]:
+    port = address.url.rpartition(":")[2]
+    return (int(port),) if port.isdecimal() else ()
+
+
+def _listens(url: str) -> bool:
+    """Whether somebody takes connections at the first of these numeric addresses."""
+    host, _, port = url.partition(":")[2].partition(",")[0].rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=LISTENS_SECONDS).close()
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def numeric(url: str) -> str:

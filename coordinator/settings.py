@@ -33,6 +33,8 @@ class RunnerSettings:
     """Seconds without a report after which a runner is taken for stuck and killed."""
     grace: float = 1.5
     """Seconds between SIGTERM and SIGKILL."""
+    refill_delay: float = 0.5
+    """Seconds from the moment a runner is lent until the next is started ahead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

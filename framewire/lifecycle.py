@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any
 
 READY_FD = "FRAMEWIRE_READY_FD"
@@ -57,6 +57,16 @@ async def end(task: asyncio.Future[Any]) -> None:
         await asyncio.wait({task}, timeout=_AGAIN)
     if not task.cancelled():
         task.exception()  # asked for, or asyncio logs an error of a task that nobody waits for any more
+
+
+async def together(*parts: Awaitable[Any]) -> None:
+    """Wait for all of them. When one fails, the others are cancelled and have ended before its error is raised."""
+    tasks = [asyncio.ensure_future(part) for part in parts]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            await end(task)
 
 
 def stop_event() -> asyncio.Event:

@@ -67,8 +67,10 @@ class TritonSettings:
 class TritonServer:
     """An InferenceServer. Connects on the first call; may be used from several threads."""
 
-    def __init__(self, settings: TritonSettings) -> None:
+    def __init__(self, settings: TritonSettings, *, one_job: bool = False) -> None:
+        """For `one_job`, a contract is read once: what the job is told of a model stays the same throughout."""
         self._settings = settings
+        self._contracts: dict[str, ModelContract] | None = {} if one_job else None
         self._channel = grpc.insecure_channel(settings.url, options=_CHANNEL_OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._metadata = ((f"triton-grpc-protocol-{TRITON_KEY_HEADER}", settings.key),) if settings.key else ()
@@ -78,7 +80,8 @@ class TritonServer:
     @classmethod
     def connect(cls, address: InferenceAddress) -> TritonServer:
         """The server at the address a runner was given."""
-        return cls(TritonSettings(url=address.url, key=address.key, shared_memory=address.shared_memory))
+        settings = TritonSettings(url=address.url, key=address.key, shared_memory=address.shared_memory)
+        return cls(settings, one_job=True)
 
     def wait_until_connected(self, timeout: float) -> bool:
         """Connect now; False when the server refuses, or does not answer within `timeout` seconds."""
@@ -95,6 +98,19 @@ class TritonServer:
         self._channel.unsubscribe(look)
         return grpc.ChannelConnectivity.READY in states
 
+    def when_lost(self, call: Callable[[], None]) -> Callable[[], None]:
+        """Have `call` called, from a thread, when there is no connection any more; now, if there is none.
+
+        Returns what ends the watch.
+        """
+
+        def look(state: grpc.ChannelConnectivity) -> None:
+            if state is not grpc.ChannelConnectivity.READY:
+                call()
+
+        self._channel.subscribe(look)
+        return lambda: self._channel.unsubscribe(look)
+
     def models(self) -> list[ModelContract]:
         """Contracts of all models that are served now; those without one for frames are left out."""
         index = self._call(self._stub.RepositoryIndex, service_pb2.RepositoryIndexRequest(ready=True))
@@ -108,6 +124,13 @@ class TritonServer:
 
     def contract(self, model: str) -> ModelContract:
         """One model's contract. Raises StepError (MODEL_UNKNOWN) when it is not served or says too little."""
+        if self._contracts is None:
+            return self._read_contract(model)
+        if model not in self._contracts:
+            self._contracts[model] = self._read_contract(model)
+        return self._contracts[model]
+
+    def _read_contract(self, model: str) -> ModelContract:
         served = self._call(self._stub.ModelMetadata, service_pb2.ModelMetadataRequest(name=model))
         version = max(served.versions, key=int)
         request = service_pb2.ModelConfigRequest(name=model, version=version)

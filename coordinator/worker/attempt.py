@@ -6,13 +6,13 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
 from pathlib import Path, PurePath
 from typing import TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from coordinator.child import RunnerProcess
+from coordinator.child import RunnerProcess, to_the_end
 from coordinator.disposition import Done
 from coordinator.worker.files import Files
 from coordinator.worker.journal import Journal
@@ -26,6 +26,7 @@ from coordinator.worker.tools import Tools
 from coordinator.worker.transfer import FileFacts, file_facts
 from framewire.errors import ErrorCode, FramewireError, WorkerError
 from framewire.jobs.segments import Committed
+from framewire.lifecycle import together
 from framewire.steps.catalogue import models_of
 from framewire.v1.asset_pb2 import ASSET_STATE_READY, Asset, MediaInfo
 from framewire.v1.job_pb2 import LogLine, Progress
@@ -58,23 +59,38 @@ class Attempt:
 
     async def run(self) -> Done:
         """Raises FramewireError when it fails, EventConflict when the job's log has moved on."""
-        folder = self._tools.scratch.job_folder(self._order.job_id)  # one mkdir: not worth a thread
+        folder: Path | None = None
         try:
-            return await self._run(folder)
+            # a runner that is to use the GPU itself may reach more, and hears of that with its order
+            async with self._tools.runners.lend(ahead=not self._order.output.hardware) as runner:
+                folder = runner.folder or self._tools.scratch.job_folder(self._order.job_id)
+                return await self._run(folder, runner)
         finally:
-            await asyncio.to_thread(remove, folder)
+            if folder is not None:
+                await asyncio.to_thread(remove, folder)
 
-    async def _run(self, folder: Path) -> Done:
+    async def _run(self, folder: Path, runner: RunnerProcess) -> Done:
         files = Files.below(folder, suffix=_suffix(self._order.output_filename))
-        await self._fetch(files)
-        committed = await self._committed()
-        resume = await fetch_committed(self._order, committed, files.resume, self._tools)
-        commits = Commits(self._order, self._journal, self._tools, committed[: len(resume)])
+        async with AsyncExitStack() as held:
+            await together(self._fetch(files), held.enter_async_context(self._lease()))
+            held.push_async_callback(lambda: to_the_end(runner.stop()))  # before the models it uses may go
+            committed = await self._committed()
+            resume = await fetch_committed(self._order, committed, files.resume, self._tools)
+            commits = Commits(self._order, self._journal, self._tools, committed[: len(resume)])
+            return await self._make(files, runner, held, resume, commits)
+
+    async def _make(
+        self, files: Files, runner: RunnerProcess, held: AsyncExitStack, resume: list[StoredSegment], commits: Commits
+    ) -> Done:
+        """`held`: what the runner holds; given back before the result is stored."""
         try:
-            done = await self._process(files, resume, commits)
+            await runner.send(self._runner_order(files, resume))
+            done = await self._follow(runner, files, commits)
+            await held.aclose()
             facts = await self._store(files.output, done.fidelity.frames_out)
             thumbnail = await self._store_thumbnail(files, done.thumbnail_path)
         except BaseException:
+            await to_the_end(held.aclose())  # once the runner has ended it closes no more segments
             await commits.close(within=self._linger())
             raise
         await commits.close(within=0.0)  # the result takes their place
@@ -85,15 +101,12 @@ class Attempt:
         return await committed_before(self._journal, self._tools.bus.events, self._order, patience=patience)
 
     async def _fetch(self, files: Files) -> None:
-        await self._show("fetch", Progress())
-        await self._tools.transfer.fetch(self._order.inputs[0], files.input)
+        fetching = self._tools.transfer.fetch(self._order.inputs[0], files.input)
+        await together(self._show("fetch", Progress()), fetching)
 
-    async def _process(self, files: Files, resume: list[StoredSegment], commits: Commits) -> RunnerDone:
+    def _lease(self) -> AbstractAsyncContextManager[None]:
         purpose = f"{self._order.job_id}/{self._journal.attempt}"
-        models = self._tools.models.lease(models_of(self._order.steps), purpose=purpose, told=self._tell)
-        async with models, self._tools.runners.lend() as runner:
-            await runner.send(self._runner_order(files, resume))
-            return await self._follow(runner, files, commits)
+        return self._tools.models.lease(models_of(self._order.steps), purpose=purpose, told=self._tell)
 
     async def _tell(self, text: str) -> None:
         log.info("%s", text)

@@ -10,6 +10,7 @@ from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from coordinator.ahead import RunnerPlace
 from coordinator.child import RunnerPool
 from coordinator.disposition import Cancelled, Done, Interrupted
 from coordinator.inference.control import ModelControl
@@ -53,7 +54,7 @@ class Worker:
         self._settings = settings
         self._bus = bus
         self._store = store
-        self._runners = RunnerPool(runner_settings)
+        self._runners = RunnerPool(runner_settings, self._place if settings.inference.url else None)
         self._announcer = Announcer(bus.workers, self._status, interval=settings.announce_interval)
         self._keeper = ModelKeeper(models, bus.models, bus.workers, worker=settings.name, budget=settings.model_memory)
         self._models = ModelWatch(
@@ -117,6 +118,11 @@ class Worker:
         await self._announcer.withdraw()
         if self._scratch is not None:
             await asyncio.to_thread(self._scratch.close)
+
+    def _place(self) -> RunnerPlace:
+        if self._scratch is None:
+            raise FileNotFoundError("the scratch folder is not open")
+        return RunnerPlace(folder=self._scratch.job_folder("next"), inference=self._settings.inference)
 
     async def _drain(self) -> None:
         for run, _ in self._running.values():
