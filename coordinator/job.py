@@ -17,7 +17,8 @@ from coordinator.media.fidelity import Work, fidelity_report
 from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import Inspection, inspect
 from coordinator.media.thumbnail import make_thumbnail
-from coordinator.pipeline import Order, Pipeline, Reports, Result
+from coordinator.order import Order, Reports, Result
+from coordinator.pipeline import Pipeline
 from coordinator.progress import ProgressMeter
 from coordinator.resume import earlier_work, fingerprint
 from coordinator.steps.registry import prepare_steps

@@ -13,110 +13,43 @@ The encoder writes closed units (`coordinator/units.py`); when the last is close
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from coordinator.account import Account, PartTime
-from coordinator.batch import Batch, Drawn, Lease
-from coordinator.bounds import OutputBounds
+from coordinator.account import Account
+from coordinator.batch import Batch, Drawn
 from coordinator.closing import Closer, Finished
 from coordinator.drawing import Drawing
 from coordinator.encoding import UnitStages
 from coordinator.feed import Feed
-from coordinator.flow import Channel, Flow, StageUsage
+from coordinator.flow import Channel, Flow
 from coordinator.inference.interface import Block, InferenceServer
+from coordinator.inferring import Inferring
 from coordinator.media.assemble import Assembled, Units, assemble
 from coordinator.media.behind import Items, open_behind
 from coordinator.media.checks import FrameChecks
-from coordinator.media.codecs import EncoderSettings, choose_encoding
+from coordinator.media.codecs import choose_encoding
 from coordinator.media.colour import Converter
 from coordinator.media.decode import Reader
 from coordinator.media.limits import MediaLimits
-from coordinator.media.passengers import LeftOut, Passengers, look_at_passengers
+from coordinator.media.passengers import Passengers, look_at_passengers
 from coordinator.media.probe import Inspection
+from coordinator.order import Order, Reports, Result
 from coordinator.plan import BLOCKS, make_plan
 from coordinator.previews import Pair, Previews
 from coordinator.resume import EarlierWork
 from coordinator.steps.interface import FrameSize, FrameStep
 from coordinator.units import Cutter
-from framewire.errors import ErrorCode, Unavailable
-from framewire.v1.job_pb2 import Preview
 from framewire.work.v1.work_pb2 import SegmentRecord, StoredSegment
 
 log = logging.getLogger(__name__)
 
-INFERENCE_SECONDS = 120.0
-"""Longest wait for one batch."""
-ARENA_SECONDS = 10.0
-"""Longest wait for a block of an arena that has just been opened."""
-SETTLE_SECONDS = 0.5
-"""Longest wait for requests under way when a run ends early."""
 _COMPLETE = 0.9
 """Share of the frames a container promises that is a whole film: some promise a few too many."""
 _DRAWN = 2
 """Batches that may wait for the encoder."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reports:
-    """Whom a run tells what, while it runs. Each is called from one thread of the run's."""
-
-    frames: Callable[[int], None] = lambda _: None
-    """Frames written so far, those of earlier attempts included; often."""
-    unit: Callable[[StoredSegment], None] = lambda _: None
-    """A unit is closed."""
-    preview: Callable[[Preview], None] | None = None
-    """A frame before and after; None: nobody wants to see any."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What is to be done with which files."""
-
-    source: Path
-    target: Path
-    segments: Path
-    """Folder for closed units; made if need be."""
-    settings: EncoderSettings
-    container: str = ""
-    """`mp4`, `mov`, `mkv` or `webm`; neutral value: "", the one that holds the most of `mp4` and `mkv`."""
-    bounds: OutputBounds = field(default_factory=OutputBounds)
-    fingerprint: str = ""
-    """Of the work; goes into the units' records."""
-    earlier: EarlierWork = field(default_factory=EarlierWork)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """What a run did."""
-
-    frames_in: int
-    frames_out: int
-    held: int
-    """Frames that repeat the one before and were not sent to any model."""
-    inferred: int
-    """Frames that were; with those of earlier attempts."""
-    resumed: int
-    """Frames of earlier attempts."""
-    first_frame: datetime | None
-    """When the first frame had been decoded; None when there was none left to do."""
-    container: str
-    """Format that was written: `mp4`, `mov`, `matroska` or `webm`."""
-    left_out: tuple[LeftOut, ...]
-    """What of the input is not in the result."""
-    counters: Mapping[str, int]
-    """Of the last unit's record."""
-    units: Sequence[StoredSegment]
-    remarks: tuple[str, ...]
-    """What people should know about the result, a line each."""
-    usage: tuple[StageUsage, ...]
-    parts: tuple[PartTime, ...]
-    """Where the time went."""
 
 
 class Pipeline:
@@ -135,16 +68,14 @@ class Pipeline:
         self._order = order
         self._facts = inspection.video
         self._seconds = inspection.media.duration
-        self._steps = steps
-        self._server = server
         self._limits = limits
         self._reports = reports
         self._flow = Flow()
         self._account = Account()
-        self._requests: set[Future[bytes]] = set()
         self._encoding = choose_encoding(order.settings, self._facts)
         self._take_up(order.earlier)
         self._plan = make_plan(FrameSize(height=self._facts.height, width=self._facts.width), steps)
+        self._inferring = Inferring(self._flow, self._plan, steps, server, self._account)
 
     def run(self) -> Result:
         """Do it. Raises FramewireError, or flow.Aborted after `stop`.
@@ -158,9 +89,8 @@ class Pipeline:
         passengers = look_at_passengers(self._order.source, self._limits, wanted=self._order.container)
         with ExitStack() as stack:
             reader, items = self._open(stack)
-            self._restore()
-            pools = self._open_pools(stack)
-            stack.callback(self._settle)
+            self._inferring.restore(self._earlier.last.step_states)
+            pools = self._inferring.open_pools(stack)
             stages = self._unit_stages(reader)
             stack.callback(stages.abort)
             feed = self._build(reader, items, pools, stages)
@@ -198,35 +128,15 @@ class Pipeline:
         reader = stack.enter_context(open_reader())
         return reader, iter(reader)
 
-    def _restore(self) -> None:
-        states = self._earlier.last.step_states
-        for step, state in zip(self._steps, states, strict=False):
-            step.restore(state)
-
-    def _open_pools(self, stack: ExitStack) -> list[Channel[Block]]:
-        """Blocks for the frames before the first step, between steps and after the last."""
-        pools = []
-        for size in self._plan.padded:
-            arena = self._server.open_arena(block_bytes=self._plan.batch * size.bytes, blocks=BLOCKS)
-            stack.callback(arena.close)
-            free: Channel[Block] = self._flow.channel("free", depth=BLOCKS)
-            for _ in range(BLOCKS):
-                free.put(arena.acquire(timeout=ARENA_SECONDS))
-            pools.append(free)
-        return pools
-
     def _build(self, reader: Reader, items: Items, pools: Sequence[Channel[Block]], stages: UnitStages) -> Feed:
         previews = self._previews()
         batches: Channel[Batch] = self._flow.channel("decoded", depth=BLOCKS)
         feed = self._feed(reader, pools[0], batches, previews)
         self._flow.stage("decode", partial(feed.run, items), closes=batches)
-        for number in range(len(self._steps)):
-            done: Channel[Batch] = self._flow.channel(f"step {number + 1}", depth=BLOCKS)
-            work = partial(self._step, number, pools[number + 1], batches, done)
-            self._flow.stage(f"step {number + 1}", work, closes=done)
-            batches = done
+        batches = self._inferring.add_stages(pools, batches)
         drawn: Channel[Drawn] = self._flow.channel("drawn", depth=_DRAWN)
-        self._flow.stage("draw", partial(self._drawing(previews).run, batches, drawn, self._complete), closes=drawn)
+        draw = partial(self._drawing(previews).run, batches, drawn, self._inferring.complete)
+        self._flow.stage("draw", draw, closes=drawn)
         finished: Channel[Finished] = self._flow.channel("finished", depth=1)
         self._flow.stage("encode", partial(stages.encode, drawn, finished), closes=finished)
         self._flow.stage("close", partial(stages.close, finished, self._closer()))
@@ -260,25 +170,6 @@ class Pipeline:
             wants_sample=previews.wanted if previews else lambda: False,
         )
 
-    def _step(self, number: int, free: Channel[Block], source: Channel[Batch], target: Channel[Batch]) -> None:
-        step, size = self._steps[number], self._plan.padded[number]
-        for batch in source:
-            self._complete(batch)
-            if batch.frames is not None:
-                outputs = Lease(free.get(), free)
-                batch.request = step.submit(
-                    batch.frames.block,
-                    outputs.block,
-                    frames=len(batch.shots),
-                    size=size,
-                    keep_state=batch.end is not None,
-                )
-                self._account.while_any(f"model {number + 1}", batch.request)
-                self._requests.add(batch.request)
-                batch.request.add_done_callback(self._requests.discard)
-                batch.read, batch.frames = batch.frames, outputs
-            target.put(batch)
-
     def _unit_stages(self, reader: Reader) -> UnitStages:
         return UnitStages(
             self._order.segments,
@@ -310,23 +201,6 @@ class Pipeline:
         self._reports.unit(stored)
         self._bytes += stored.segment.size_bytes
         self._order.bounds.check_bytes(self._bytes)
-
-    def _complete(self, batch: Batch) -> None:
-        """Wait until the batch's frames are there."""
-        if batch.request is None or batch.read is None:
-            return
-        try:
-            state = self._flow.wait(batch.request, timeout=INFERENCE_SECONDS)
-        except TimeoutError:
-            raise _no_answer() from None
-        if batch.end is not None:
-            batch.states.append(state)
-        batch.read.give_back()
-        batch.request = batch.read = None
-
-    def _settle(self) -> None:
-        """After an abort: requests under way still write into the blocks, so let them end before the memory goes."""
-        wait(list(self._requests), timeout=SETTLE_SECONDS)
 
     def _assemble(self, passengers: Passengers) -> Assembled:
         units = Units(
@@ -379,9 +253,3 @@ class Pipeline:
         if reader.deinterlaced or self._facts.interlaced:
             yield "the video is interlaced; it was deinterlaced, one frame for each of its pictures"
         yield from self._encoding.remarks
-
-
-def _no_answer() -> Unavailable:
-    return Unavailable(
-        f"the model server did not answer within {INFERENCE_SECONDS:.0f} s", code=ErrorCode.INFERENCE_UNAVAILABLE
-    )

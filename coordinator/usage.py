@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from coordinator.pipeline import Result
+from coordinator.order import Result
 from framewire.v1.job_pb2 import PartUsage, Usage
 
 

@@ -12,7 +12,8 @@ from coordinator.inference.interface import Block
 from coordinator.media.codecs import EncoderSettings
 from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import inspect
-from coordinator.pipeline import Order, Pipeline, Reports, Result
+from coordinator.order import Order, Reports, Result
+from coordinator.pipeline import Pipeline
 from coordinator.resume import EarlierWork
 from coordinator.steps.interface import FrameSize, FrameStep
 from coordinator.steps.registry import prepare_steps

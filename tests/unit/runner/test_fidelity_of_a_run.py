@@ -14,7 +14,7 @@ from jobs import BEST, enhance, pipeline, server_with
 from numpy.typing import NDArray
 
 from coordinator.media.probe import inspect
-from coordinator.pipeline import Result
+from coordinator.order import Result
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "media"))
 

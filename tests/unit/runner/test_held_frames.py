@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 import coordinator.feed
 from coordinator.media.same import checksum, same_picture
-from coordinator.pipeline import Result
+from coordinator.order import Result
 from framewire.testing.inference import FakeInferenceServer
 
 SCREEN = Clip(width=96, height=64, frames=150, rate=Fraction(30), sounds=(), options=(("qp", "0"), ("preset", "fast")))

@@ -14,7 +14,7 @@ from jobs import enhance, pipeline, server_with
 from numpy.typing import NDArray
 
 from coordinator.bounds import OutputBounds
-from coordinator.pipeline import Reports
+from coordinator.order import Reports
 from framewire.errors import ErrorCode, WorkerError
 from framewire.work.v1.work_pb2 import StoredSegment
 

@@ -26,7 +26,8 @@ from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import inspect
 from coordinator.media.same import checksum
 from coordinator.media.timeline import Stamp
-from coordinator.pipeline import Pipeline, Reports, Result
+from coordinator.order import Reports, Result
+from coordinator.pipeline import Pipeline
 from coordinator.resume import EarlierWork, earlier_work, fingerprint
 from coordinator.steps.interface import FrameSize
 from coordinator.units import LEAST_FRAMES, MOST_FRAMES, Cutter

@@ -17,7 +17,7 @@ from coordinator.flow import Channel
 from coordinator.media.jpeg import Photographer
 from coordinator.media.probe import inspect
 from coordinator.media.thumbnail import make_thumbnail
-from coordinator.pipeline import Reports
+from coordinator.order import Reports
 from coordinator.previews import MOST_BYTES, WIDTH, Pair, Previews
 from framewire.v1.job_pb2 import Preview
 
