@@ -93,6 +93,43 @@ CONTAINER_MOV: Container.ValueType  # 2
 CONTAINER_MKV: Container.ValueType  # 3
 CONTAINER_WEBM: Container.ValueType  # 4
 
+class _CutFormat:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CutFormatEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_CutFormat.ValueType], builtins.type):
+    DESCRIPTOR: descriptor.EnumDescriptor
+    CUT_FORMAT_UNSPECIFIED: _CutFormat.ValueType  # 0
+    CUT_FORMAT_AUTO_EDITOR: _CutFormat.ValueType  # 1
+    """auto-editor's timeline, version 1: JSON with `chunks` of first frame, frame behind the last, and speed."""
+    CUT_FORMAT_EDL: _CutFormat.ValueType  # 2
+    """Edit decision list, CMX 3600."""
+    CUT_FORMAT_FCPXML: _CutFormat.ValueType  # 3
+    """FCPXML 1.10, for Final Cut Pro and DaVinci Resolve."""
+    CUT_FORMAT_OTIO: _CutFormat.ValueType  # 4
+    """OpenTimelineIO."""
+    CUT_FORMAT_FFMETADATA: _CutFormat.ValueType  # 5
+    """Chapters at the cuts, as FFmpeg reads them."""
+    CUT_FORMAT_WEBVTT: _CutFormat.ValueType  # 6
+    """Chapters at the cuts, for players on pages."""
+
+class CutFormat(_CutFormat, metaclass=_CutFormatEnumTypeWrapper):
+    """How a list of what is kept is written for another program."""
+
+CUT_FORMAT_UNSPECIFIED: CutFormat.ValueType  # 0
+CUT_FORMAT_AUTO_EDITOR: CutFormat.ValueType  # 1
+"""auto-editor's timeline, version 1: JSON with `chunks` of first frame, frame behind the last, and speed."""
+CUT_FORMAT_EDL: CutFormat.ValueType  # 2
+"""Edit decision list, CMX 3600."""
+CUT_FORMAT_FCPXML: CutFormat.ValueType  # 3
+"""FCPXML 1.10, for Final Cut Pro and DaVinci Resolve."""
+CUT_FORMAT_OTIO: CutFormat.ValueType  # 4
+"""OpenTimelineIO."""
+CUT_FORMAT_FFMETADATA: CutFormat.ValueType  # 5
+"""Chapters at the cuts, as FFmpeg reads them."""
+CUT_FORMAT_WEBVTT: CutFormat.ValueType  # 6
+"""Chapters at the cuts, for players on pages."""
+
 @typing.final
 class Job(message.Message):
     """Input assets, ordered steps and output settings, and how far they got."""
@@ -874,6 +911,7 @@ class EstimateJobRequest(message.Message):
     OUTPUT_FIELD_NUMBER: builtins.int
     PICTURE_WIDTH_FIELD_NUMBER: builtins.int
     PICTURE_HEIGHT_FIELD_NUMBER: builtins.int
+    EXPORTS_FIELD_NUMBER: builtins.int
     picture_width: builtins.int
     """Pixels of the picture of what is cut; 1600 when not set, no picture when 0."""
     picture_height: builtins.int
@@ -886,6 +924,10 @@ class EstimateJobRequest(message.Message):
     def steps(self) -> containers.RepeatedCompositeFieldContainer[step_pb2.Step]: ...
     @builtins.property
     def output(self) -> OutputSettings: ...
+    @builtins.property
+    def exports(self) -> containers.RepeatedScalarFieldContainer[CutFormat.ValueType]:
+        """Have what is kept written for other programs, too, each format once."""
+
     def __init__(
         self,
         *,
@@ -894,10 +936,11 @@ class EstimateJobRequest(message.Message):
         output: OutputSettings | None = ...,
         picture_width: builtins.int | None = ...,
         picture_height: builtins.int | None = ...,
+        exports: abc.Iterable[CutFormat.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_picture_height", b"_picture_height", "_picture_width", b"_picture_width", "output", b"output", "picture_height", b"picture_height", "picture_width", b"picture_width"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_picture_height", b"_picture_height", "_picture_width", b"_picture_width", "input_asset_ids", b"input_asset_ids", "output", b"output", "picture_height", b"picture_height", "picture_width", b"picture_width", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_picture_height", b"_picture_height", "_picture_width", b"_picture_width", "exports", b"exports", "input_asset_ids", b"input_asset_ids", "output", b"output", "picture_height", b"picture_height", "picture_width", b"picture_width", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__picture_height: _TypeAlias = typing.Literal["picture_height"]  # noqa: Y015
     _WhichOneofArgType__picture_height: _TypeAlias = typing.Literal["_picture_height", b"_picture_height"]  # noqa: Y015
@@ -996,6 +1039,7 @@ class CutEstimate(message.Message):
     SECONDS_OUT_FIELD_NUMBER: builtins.int
     JOINS_FIELD_NUMBER: builtins.int
     PICTURE_FIELD_NUMBER: builtins.int
+    EXPORTS_FIELD_NUMBER: builtins.int
     seconds_in: builtins.float
     """Seconds of the film, of what is kept of it, and of what is cut."""
     seconds_kept: builtins.float
@@ -1010,6 +1054,10 @@ class CutEstimate(message.Message):
     def cuts(self) -> step_pb2.CutList:
         """What is kept. Hand it back in the step's `cuts`, edited or not."""
 
+    @builtins.property
+    def exports(self) -> containers.RepeatedCompositeFieldContainer[CutExport]:
+        """The same list for other programs, one for each format that was asked for."""
+
     def __init__(
         self,
         *,
@@ -1020,10 +1068,40 @@ class CutEstimate(message.Message):
         seconds_out: builtins.float = ...,
         joins: builtins.int = ...,
         picture: builtins.bytes = ...,
+        exports: abc.Iterable[CutExport] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["cuts", b"cuts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["cuts", b"cuts", "joins", b"joins", "picture", b"picture", "seconds_cut", b"seconds_cut", "seconds_in", b"seconds_in", "seconds_kept", b"seconds_kept", "seconds_out", b"seconds_out"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cuts", b"cuts", "exports", b"exports", "joins", b"joins", "picture", b"picture", "seconds_cut", b"seconds_cut", "seconds_in", b"seconds_in", "seconds_kept", b"seconds_kept", "seconds_out", b"seconds_out"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CutExport(message.Message):
+    """What is kept, as a file for another program. It names the film by the file name of its upload."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: builtins.int
+    FILENAME_FIELD_NUMBER: builtins.int
+    MEDIA_TYPE_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    format: CutFormat.ValueType
+    filename: builtins.str
+    """Name for the file, e.g. `holiday.edl`."""
+    media_type: builtins.str
+    data: builtins.bytes
+    def __init__(
+        self,
+        *,
+        format: CutFormat.ValueType = ...,
+        filename: builtins.str = ...,
+        media_type: builtins.str = ...,
+        data: builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["data", b"data", "filename", b"filename", "format", b"format", "media_type", b"media_type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
