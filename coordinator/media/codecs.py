@@ -130,7 +130,7 @@ def _x264(settings: EncoderSettings, facts: VideoFacts) -> dict[str, str]:
         {
             "mastering-display": facts.mastering.text(whole=True) if facts.mastering else "",
             "cll": facts.light.text if facts.light else "",
-            "chromaloc": _chroma_number(facts.colour),
+            "chromaloc": chroma_number(facts.colour),
         }
     )
     return {**quality, "preset": settings.preset, **({"x264-params": params} if params else {})}
@@ -146,7 +146,7 @@ def _x265(settings: EncoderSettings, facts: VideoFacts) -> dict[str, str]:
         "lossless": "" if settings.crf else "1",
         "master-display": facts.mastering.text(whole=True) if facts.mastering else "",
         "max-cll": facts.light.text if facts.light else "",
-        "chromaloc": _chroma_number(facts.colour),
+        "chromaloc": chroma_number(facts.colour),
     }
     return {"crf": str(settings.crf), "preset": settings.preset, "x265-params": _joined(params)}
 
@@ -201,7 +201,7 @@ def _opens(encoder: str, depth: int) -> bool:
     return True
 
 
-def _chroma_number(colour: Colour) -> str:
+def chroma_number(colour: Colour) -> str:
     """As H.264 and HEVC number where chroma lies; empty for where it lies when nothing is said."""
     return str(NUMBERS[colour.place]) if colour.place != LEFT else ""
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 import av
 
+from coordinator.flow import Aborted
 from framewire.errors import ErrorCode, FramewireError, MediaError, WorkerError
 
 CONTAINERS = "MP4, MOV, AVI, MKV or WebM"
@@ -19,10 +20,10 @@ CONTAINERS = "MP4, MOV, AVI, MKV or WebM"
 
 @contextlib.contextmanager
 def reading(action: str) -> Iterator[None]:
-    """Turn whatever goes wrong inside into MediaError; `action` completes "could not ...". Errors of our own pass."""
+    """Turn whatever goes wrong inside into MediaError; `action` completes "could not ...". Our own errors pass."""
     try:
         yield
-    except FramewireError:
+    except (FramewireError, Aborted):
         raise
     except MemoryError as error:
         raise _too_large() from error
@@ -41,10 +42,10 @@ def reading(action: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def writing() -> Iterator[None]:
-    """Turn whatever goes wrong inside into WorkerError (INTERNAL, retryable); errors of our own pass."""
+    """Turn whatever goes wrong inside into WorkerError (INTERNAL, retryable); errors of our own pass, and Aborted."""
     try:
         yield
-    except FramewireError:
+    except (FramewireError, Aborted):
         raise
     except MemoryError as error:
         raise _too_large() from error
