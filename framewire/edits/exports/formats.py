@@ -13,6 +13,8 @@ from framewire.edits.exports.fcpxml import fcpxml
 from framewire.edits.exports.otio import otio
 from framewire.edits.exports.source import SourceFilm
 from framewire.errors import InvalidRequest
+from framewire.v1 import job_pb2
+from framewire.v1.job_pb2 import CutFormat
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,9 @@ class ExportFormat:
     """One format."""
 
     name: str
+    """On the command line."""
+    wire: CutFormat.ValueType
+    """In the contract."""
     ending: str
     """Of a file's name, with its dot."""
     media_type: str
@@ -32,26 +37,39 @@ FORMATS: Mapping[str, ExportFormat] = {
     for each in (
         ExportFormat(
             name="auto-editor",
+            wire=job_pb2.CUT_FORMAT_AUTO_EDITOR,
             ending=".json",
             media_type="application/json",
             description="auto-editor's timeline, version 1",
             write=auto_editor,
         ),
         ExportFormat(
-            name="edl", ending=".edl", media_type="text/plain", description="edit decision list, CMX 3600", write=edl
+            name="edl",
+            wire=job_pb2.CUT_FORMAT_EDL,
+            ending=".edl",
+            media_type="text/plain",
+            description="edit decision list, CMX 3600",
+            write=edl,
         ),
         ExportFormat(
             name="fcpxml",
+            wire=job_pb2.CUT_FORMAT_FCPXML,
             ending=".fcpxml",
             media_type="application/xml",
             description="Final Cut Pro X, DaVinci Resolve",
             write=fcpxml,
         ),
         ExportFormat(
-            name="otio", ending=".otio", media_type="application/json", description="OpenTimelineIO", write=otio
+            name="otio",
+            wire=job_pb2.CUT_FORMAT_OTIO,
+            ending=".otio",
+            media_type="application/json",
+            description="OpenTimelineIO",
+            write=otio,
         ),
         ExportFormat(
             name="ffmetadata",
+            wire=job_pb2.CUT_FORMAT_FFMETADATA,
             ending=".txt",
             media_type="text/plain",
             description="chapters at the cuts, for FFmpeg",
@@ -59,6 +77,7 @@ FORMATS: Mapping[str, ExportFormat] = {
         ),
         ExportFormat(
             name="webvtt",
+            wire=job_pb2.CUT_FORMAT_WEBVTT,
             ending=".vtt",
             media_type="text/vtt",
             description="chapters at the cuts, for players on pages",

@@ -14,12 +14,14 @@ import opentimelineio as otio
 import pytest
 
 from framewire.edits.edit_list import EditList, Span
-from framewire.edits.exports import FORMATS, SourceFilm, export
+from framewire.edits.exports import FORMATS, SourceFilm, cut_exports, export
 from framewire.edits.exports.frames import on_frames
 from framewire.edits.exports.source import exact_rate
 from framewire.edits.exports.timecode import timecode
-from framewire.errors import InvalidRequest
+from framewire.edits.wire import cut_list_to_proto
+from framewire.errors import InvalidRequest, MediaError
 from framewire.v1.asset_pb2 import AudioInfo, MediaInfo, VideoInfo
+from framewire.v1.job_pb2 import CUT_FORMAT_AUTO_EDITOR, CUT_FORMAT_EDL, CutFormat
 
 NTSC = Fraction(30000, 1001)
 RATES = [Fraction(25), Fraction(30), NTSC, Fraction(24000, 1001), Fraction(60000, 1001), Fraction(50), Fraction(25, 2)]
@@ -299,6 +301,24 @@ def test_a_film_is_what_its_media_info_says() -> None:
     assert (source.frames, source.name, source.title, source.channels) == (1272, "b.mp4", "b", 1)
     with pytest.raises(ValueError, match="cannot be counted in frames"):
         SourceFilm.from_media(MediaInfo(), "b.mp4")
+
+
+def test_an_estimates_exports_are_named_after_the_film_in_the_order_asked_for() -> None:
+    media = MediaInfo(duration=10, video=VideoInfo(width=64, height=48, fps=25))
+    cuts = cut_list_to_proto(EditList([span("0.04", "2"), span("3", "4", speed=2)]))
+    wanted = [CUT_FORMAT_EDL, CUT_FORMAT_AUTO_EDITOR]
+    answers = cut_exports(cuts, media, "holiday.mp4", wanted)
+    assert [each.format for each in answers] == wanted
+    assert [each.filename for each in answers] == ["holiday.edl", "holiday.json"]
+    chunks = [[0, 1, 99999.0], [1, 50, 1.0], [50, 75, 99999.0], [75, 100, 2.0], [100, 250, 99999.0]]
+    assert json.loads(answers[1].data)["chunks"] == chunks
+    assert cut_exports(cuts, MediaInfo(), "holiday.mp4", []) == []
+    with pytest.raises(MediaError, match="how long and how fast"):
+        cut_exports(cuts, MediaInfo(), "holiday.mp4", wanted)
+
+
+def test_every_format_of_the_contract_can_be_written() -> None:
+    assert {each.wire for each in FORMATS.values()} == set(CutFormat.values()) - {0}
 
 
 def rational(text: str | None) -> Fraction:
