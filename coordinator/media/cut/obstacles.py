@@ -21,11 +21,8 @@ class Obstacle(StrEnum):
     TIME_STAMPS = "its time stamps make no sense"
     DAMAGED = "a picture beside a cut could not be decoded"
     NO_ENCODER = "no encoder here writes pictures like its own"
-    SOUND = "its sound cannot be cut between packets"
-    NOT_PLAIN = "parts of it are to be played faster or more quietly"
-    WISHES = "the order says how pictures are encoded"
+    SPEED = "parts of it are played faster"
     PROOF = "the result was not what it had to be"
-    SECOND_VIDEO = "it has a second video"
 
 
 class CannotCopy(MediaError):

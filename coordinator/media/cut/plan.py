@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from coordinator.media.cut.obstacles import CannotCopy, Obstacle
 from coordinator.media.cut.survey import Film, Numbers
-from framewire.edits.edit_list import EditList
+from framewire.edits.edit_list import WHOLE, EditList, Span
 
 MOST_SAMPLES = 300 * 1920 * 1080
 """Of the pictures that one encoder gets: what it makes of them waits in memory."""
@@ -50,12 +50,15 @@ class Part:
     shown: Fraction
     """When it begins in the result."""
     frames: int
+    volume: Fraction = WHOLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Plan:
     """How a result is made."""
 
+    ranges: tuple[tuple[int, int], ...]
+    """Pictures that are kept, in the order of showing; between two ranges lies a cut."""
     pieces: tuple[Piece, ...]
     parts: tuple[Part, ...]
     pts: Numbers
@@ -75,21 +78,27 @@ class Plan:
         """Pictures of it that are encoded again."""
         return sum(piece.frames for piece in self.pieces if isinstance(piece, Encoded))
 
+    @property
+    def edits(self) -> EditList:
+        """What is kept, to the picture; for sound."""
+        return EditList(Span(start=part.start, end=part.end, volume=part.volume) for part in self.parts)
+
 
 def make_plan(film: Film, edits: EditList, *, samples: int) -> Plan:
     """Cut edges fall on the nearest boundary between two pictures. `samples`: of one picture.
 
     Raises CannotCopy; ValueError when nothing is kept.
     """
-    if not edits.plain:
-        raise CannotCopy(Obstacle.NOT_PLAIN)
+    if any(span.speed != WHOLE for span in edits.spans):
+        raise CannotCopy(Obstacle.SPEED)
     kept = list(_kept(film, edits))
-    ranges = [(span.first, span.end) for span in kept if span.first < span.end]
+    ranges = list(_ranges(kept))
     if not ranges:
         raise ValueError("no picture is kept")
     pieces = tuple(_split(_joined(_pieces(film, ranges)), max(1, MOST_SAMPLES // samples)))
     pts, durations = _times(film, ranges)
     return Plan(
+        ranges=tuple(ranges),
         pieces=pieces,
         parts=tuple(_parts(kept)),
         pts=pts,
@@ -107,6 +116,7 @@ class _Kept:
     """Behind its last picture; `first` when it has only sound."""
     start: Fraction
     stop: Fraction
+    volume: Fraction
 
 
 def _kept(film: Film, edits: EditList) -> Iterator[_Kept]:
@@ -123,7 +133,21 @@ def _kept(film: Film, edits: EditList) -> Iterator[_Kept]:
         if span.end > length:
             start, stop = start if one < other else max(start, span.start), span.end
         if one < other or stop > start:
-            yield _Kept(first=first + one, end=first + other, start=start, stop=stop)
+            yield _Kept(first=first + one, end=first + other, start=start, stop=stop, volume=span.volume)
+
+
+def _ranges(kept: Iterable[_Kept]) -> Iterator[tuple[int, int]]:
+    """Pictures of spans that go on one behind the other, with another volume, are not cut apart."""
+    first = end = 0
+    for span in kept:
+        if span.first == end or span.first == span.end:
+            end = max(end, span.end)
+            continue
+        if first < end:
+            yield first, end
+        first, end = span.first, span.end
+    if first < end:
+        yield first, end
 
 
 def _nearest(edges: Numbers, time: Fraction) -> int:
@@ -135,7 +159,7 @@ def _nearest(edges: Numbers, time: Fraction) -> int:
 def _parts(kept: Sequence[_Kept]) -> Iterator[Part]:
     shown = Fraction(0)
     for span in kept:
-        yield Part(start=span.start, end=span.stop, shown=shown, frames=span.end - span.first)
+        yield Part(start=span.start, end=span.stop, shown=shown, frames=span.end - span.first, volume=span.volume)
         shown += span.stop - span.start
 
 

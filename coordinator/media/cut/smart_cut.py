@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
 from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from coordinator.media.codecs import mark
@@ -19,6 +21,7 @@ from coordinator.media.cut.obstacles import CannotCopy, Obstacle
 from coordinator.media.cut.pictures import Pictures
 from coordinator.media.cut.plan import Encoded, Plan, make_plan
 from coordinator.media.cut.proof import prove
+from coordinator.media.cut.rendered import RenderedSound
 from coordinator.media.cut.sound import can_be_copied
 from coordinator.media.cut.survey import Film, survey_film
 from coordinator.media.cut.timeline import Shift
@@ -31,8 +34,9 @@ from coordinator.media.open import main_video, open_input
 from coordinator.media.passengers import LeftOut, Passengers, choose_passengers
 from coordinator.media.probe import VideoFacts, inspect
 from coordinator.media.result_file import by_time, open_result
+from coordinator.media.sound.edited import FADE
 from coordinator.media.tracks import Tracks, kept_tags, read_covers
-from framewire.edits.edit_list import EditList
+from framewire.edits.edit_list import WHOLE, EditList
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,13 +75,15 @@ def smart_cut(
     facts: VideoFacts | None = None,
     limits: MediaLimits | None = None,
     container: str = "",
+    fade: Fraction = FADE,
     check: Callable[[], None] = lambda: None,
     on_packet: Callable[[int, int], None] = lambda _, __: None,
 ) -> Cut:
     """Write what `edits` keeps of `source`, whole groups of pictures packet for packet.
 
-    `facts`: what `inspect` finds; when None it is asked. `container`: `mp4`, `mov`, `mkv`, or "" for what fits. `check`
-    is called often, also while it waits, and may raise; `on_packet` with the pictures and the bytes written so far.
+    `facts`: what `inspect` finds; when None it is asked. `container`: `mp4`, `mov`, `mkv`, or "" for what fits. `fade`:
+    seconds that sound fades on either side of a join. `check` is called often, also while it waits, and may raise;
+    `on_packet` with the pictures and the bytes written so far.
 
     Raises CannotCopy when this film has to be encoded again, ValueError when nothing is kept, MediaError when it cannot
     be read, WorkerError when the result cannot be written. No file is left then.
@@ -88,7 +94,7 @@ def smart_cut(
     plan = make_plan(film, edits, samples=facts.width * facts.height)
     try:
         with ExitStack() as stack:
-            return _Work(source, target, film, plan, facts, limits).run(stack, container, check, on_packet)
+            return _Work(source, target, film, plan, facts, limits, fade).run(stack, container, check, on_packet)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
@@ -104,6 +110,7 @@ class _Work:
     plan: Plan
     facts: VideoFacts
     limits: MediaLimits
+    fade: Fraction
 
     def run(
         self, stack: ExitStack, container: str, check: Callable[[], None], on_packet: Callable[[int, int], None]
@@ -112,32 +119,42 @@ class _Work:
         others = stack.enter_context(open_input(self.source, self.limits))  # the other for all that goes with them
         video = main_video(opened, self.limits)
         setup = choose_setup(video, self.facts, self.film.configuration)
-        aboard = self._passengers(others, container)
+        aboard = without_videos(others, choose_passengers(others, main_video(others, self.limits), wanted=container))
+        rendered = self._rendered(others, aboard)
+        if rendered is not None:
+            aboard = rendered.passengers
         edges = stack.enter_context(self._edges(setup))
         with writing():
             output = stack.enter_context(self._open(others, aboard))
             stream = self._add_video(output, video, setup)
+            if rendered is not None:
+                rendered.add_to(output, self.plan.edits, self._zero)
             tracks = Tracks(output, others, aboard, read_covers(self.source, aboard, self.limits))
             pictures = Pictures(self.film, self.plan, (opened, video), edges, stream)
             rest = OtherTracks(others, tracks, self.plan.parts, self._zero, early=aboard.container in MP4_LIKE)
-            self._write(output, pictures, rest, check, on_packet)
+            sound = rendered.packets(check) if rendered is not None else iter(())
+            self._write(
+                output, by_time(pictures.packets(check), by_time(sound, iter(rest))), pictures, check, on_packet
+            )
             output.close()
         prove(self.target, self.film, self.plan, pictures.written, rest.digests, self.limits, check)
-        return self._cut(pictures, rest, replace(aboard, left_out=(*aboard.left_out, *tracks.left_out)))
+        left_out = (*aboard.left_out, *tracks.left_out)
+        remarks = (*aboard.remarks, *(rendered.remarks if rendered else ()))
+        return self._cut(pictures, rest, replace(aboard, left_out=left_out, remarks=remarks))
 
     @property
     def _zero(self) -> Fraction:
         """The film's own time of its first picture."""
         return int(self.film.shown[self.film.visible[0]]) * self.film.time_base
 
-    def _passengers(self, film: InputContainer, container: str) -> Passengers:
-        aboard = choose_passengers(film, main_video(film, self.limits), wanted=container)
+    def _rendered(self, film: InputContainer, aboard: Passengers) -> RenderedSound | None:
+        """All sound or none: tracks keep their order. None when packets can be copied."""
+        tracks = [film.streams[index] for index in aboard.copied if film.streams[index].type == "audio"]
         frame = 1 / self.facts.rate if self.facts.rate else Fraction(1, 60)
-        for index in aboard.copied:
-            track = film.streams[index]
-            if track.type == "audio" and not can_be_copied(track, frame):
-                raise CannotCopy(Obstacle.SOUND)
-        return without_videos(film, aboard)
+        plain = all(part.volume == WHOLE for part in self.plan.parts)
+        if plain and all(can_be_copied(track, frame, self.fade) for track in tracks):
+            return None
+        return RenderedSound(self.source, film, aboard, self.fade, self.limits)
 
     def _edges(self, setup: Setup) -> Edges:
         pieces, at = [], 0
@@ -172,13 +189,13 @@ class _Work:
     def _write(
         self,
         output: OutputContainer,
+        packets: Iterator[Packet[Stream]],
         pictures: Pictures,
-        rest: OtherTracks,
         check: Callable[[], None],
         on_packet: Callable[[int, int], None],
     ) -> None:
         size = 0
-        for packet in by_time(pictures.packets(check), iter(rest)):
+        for packet in packets:
             check()
             size += packet.size
             if not mux(output, packet):
@@ -191,7 +208,7 @@ class _Work:
             frames_in=self.film.visible[1] - self.film.visible[0],
             copied=copied,
             encoded=self.plan.frames - copied,
-            joins=len(self.plan.parts) - 1,
+            joins=len(self.plan.ranges) - 1,
             sound_packets=sum(cutter.copied for cutter in rest.sound.values()),
             furthest=max((cutter.furthest for cutter in rest.sound.values()), default=Fraction(0)),
             container=aboard.container,

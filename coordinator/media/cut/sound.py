@@ -29,13 +29,18 @@ def packet_seconds(track: AudioStream) -> Fraction | None:
     return Fraction(context.frame_size, context.sample_rate)
 
 
-def can_be_copied(track: Stream, frame: Fraction) -> bool:
-    """Whether joins between packets of this track are never further off than half a picture's time, `frame` seconds."""
+def can_be_copied(track: Stream, frame: Fraction, fade: Fraction) -> bool:
+    """Whether cutting between packets does for this track.
+
+    Joins must never be further off than half a picture's time (`frame`, seconds), and what sounds on either side must
+    fade over at least `fade` seconds: codecs that blend each packet into the next do so over a packet's time.
+    """
     if not isinstance(track, AudioStream) or track.codec_context is None:
         return False
-    seconds = packet_seconds(track)
-    name = track.codec_context.codec.canonical_name
-    return name in COPIED and seconds is not None and seconds <= frame
+    seconds, name = packet_seconds(track), track.codec_context.codec.canonical_name
+    if name not in COPIED or seconds is None or seconds > frame:
+        return False
+    return fade <= (seconds if name in OVERLAPPED else 0)
 
 
 class SoundCutter:
