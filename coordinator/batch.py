@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 from coordinator.flow import Channel
 from coordinator.inference.interface import Block
 from coordinator.media.checks import Points
-from coordinator.media.decode import CopiedPacket
+from coordinator.media.decode import CopiedPacket, Picture
 from coordinator.media.depth import Detail
 from coordinator.media.timeline import Stamp
 
@@ -33,10 +33,12 @@ class Shot:
     """One frame that goes through the models, and every time it is shown: held frames repeat it."""
 
     stamps: list[Stamp]
-    points: Points
+    points: Points | None = None
     """Of the input's picture, to compare with those of the result."""
     detail: Detail | None = None
     """What 8 bits could not hold of it."""
+    picture: Picture | None = None
+    """As it was decoded, where there is no model: then it is in no block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +46,11 @@ class UnitEnd:
     """What is known of the film behind a unit's last frame: all that is needed to go on there."""
 
     last_pts: int
-    last_duration: int
+    """In the film."""
+    shown: Stamp
+    """When that frame is shown in the result."""
     end_pts: int
-    """When the frame after it is shown."""
+    """When the frame after it is, there."""
     frames_in: int
     """Decoded so far, from the film's first frame on."""
     counters: Mapping[str, int]

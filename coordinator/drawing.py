@@ -1,9 +1,10 @@
-"""From the models' frames to what the encoder takes."""
+"""From the models' frames, or the decoder's where there is no model, to what the encoder takes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 from av.video.frame import VideoFrame
 
 from coordinator.account import Account
@@ -12,6 +13,7 @@ from coordinator.flow import Channel
 from coordinator.media.checks import FrameChecks, look
 from coordinator.media.codecs import Encoding
 from coordinator.media.colour import Converter
+from coordinator.media.decode import Picture
 from coordinator.media.errors import writing
 from coordinator.media.timeline import Stamp
 from coordinator.plan import Plan
@@ -52,16 +54,28 @@ class Drawing:
 
     def _shots(self, batch: Batch) -> list[tuple[VideoFrame, list[Stamp]]]:
         if batch.frames is None:
-            return []
+            return [(self._direct(shot.picture), shot.stamps) for shot in batch.shots if shot.picture is not None]
         size, result = self._plan.padded[-1], self._plan.result
         frames = batch.frames.block.array((len(batch.shots), size.height, size.width, 3))
         shots = []
         with self._account.part("to YUV"), writing():
             for frame, shot in zip(frames[:, : result.height, : result.width], batch.shots, strict=True):
-                self._checks.add(shot.points, look(frame), times=len(shot.stamps))
+                if shot.points is not None:
+                    self._checks.add(shot.points, look(frame), times=len(shot.stamps))
                 shots.append((self._finished(VideoFrame.from_numpy_buffer(frame, "rgb24"), shot), shot.stamps))
         batch.frames.give_back()
         return shots
+
+    def _direct(self, picture: Picture) -> VideoFrame:
+        """A picture no model has seen, sample for sample where the encoder takes its format."""
+        result = self._plan.result
+        with self._account.part("to YUV"), writing():
+            same_size = (picture.frame.width, picture.frame.height) == (result.width, result.height)
+            if same_size and picture.frame.format.name == self._encoding.pixel_format:
+                return self._converter.tagged(picture.frame)
+            slot = np.empty((result.height, result.width, 3), np.uint8)
+            detail = picture.write_rgb(slot, self._plan.content.width, self._plan.content.height)
+            return self._finished(VideoFrame.from_numpy_buffer(slot, "rgb24"), Shot([], detail=detail))
 
     def _finished(self, picture: VideoFrame, shot: Shot) -> VideoFrame:
         """The picture in the encoder's format, with what 8 bits could not hold of its input put back."""

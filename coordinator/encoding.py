@@ -55,7 +55,7 @@ class UnitStages:
                 start = batch.shots[0][1][0].pts
             self._write(unit, batch)
             if batch.end is not None:
-                self._near = batch.end.last_pts
+                self._near = batch.end.shown.pts
                 target.put(
                     Finished(encoder=unit, index=batch.unit, start_pts=start, end=batch.end, states=batch.states)
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 
 from coordinator.account import PartTime
@@ -12,7 +13,9 @@ from coordinator.bounds import OutputBounds
 from coordinator.flow import StageUsage
 from coordinator.media.codecs import EncoderSettings
 from coordinator.media.passengers import LeftOut
+from coordinator.media.sound.edited import FADE
 from coordinator.resume import EarlierWork
+from framewire.edits.edit_list import EditList
 from framewire.v1.job_pb2 import Preview
 from framewire.work.v1.work_pb2 import StoredSegment
 
@@ -44,6 +47,10 @@ class Order:
     fingerprint: str = ""
     """Of the work; goes into the units' records."""
     earlier: EarlierWork = field(default_factory=EarlierWork)
+    edits: EditList | None = None
+    """What is kept of the film; None: all of it, with its time stamps and its packets of sound."""
+    fade: Fraction = FADE
+    """Seconds that sound fades on either side of a join."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ The encoder writes closed units (`coordinator/units.py`); when the last is close
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -36,12 +36,14 @@ from coordinator.media.decode import Reader
 from coordinator.media.limits import MediaLimits
 from coordinator.media.passengers import Passengers, look_at_passengers
 from coordinator.media.probe import Inspection
+from coordinator.media.retiming import Retiming, make_timing
 from coordinator.order import Order, Reports, Result
 from coordinator.plan import BLOCKS, make_plan
 from coordinator.previews import Pair, Previews
-from coordinator.resume import EarlierWork
+from coordinator.resume import EarlierWork, shown_last
 from coordinator.steps.interface import FrameSize, FrameStep
 from coordinator.units import Cutter
+from framewire.errors import ErrorCode, StepError
 from framewire.work.v1.work_pb2 import SegmentRecord, StoredSegment
 
 log = logging.getLogger(__name__)
@@ -60,13 +62,15 @@ class Pipeline:
         order: Order,
         inspection: Inspection,
         steps: Sequence[FrameStep],
-        server: InferenceServer,
+        server: InferenceServer | None,
         *,
         limits: MediaLimits,
         reports: Reports,
     ) -> None:
+        """`server`: what `steps` send frames to; none is needed without any."""
         self._order = order
         self._facts = inspection.video
+        self._timing = make_timing(self._facts, order.edits)
         self._seconds = inspection.media.duration
         self._limits = limits
         self._reports = reports
@@ -75,7 +79,7 @@ class Pipeline:
         self._encoding = choose_encoding(order.settings, self._facts)
         self._take_up(order.earlier)
         self._plan = make_plan(FrameSize(height=self._facts.height, width=self._facts.width), steps)
-        self._inferring = Inferring(self._flow, self._plan, steps, server, self._account)
+        self._inferring = Inferring(self._flow, self._plan, steps, server, self._account) if server and steps else None
 
     def run(self) -> Result:
         """Do it. Raises FramewireError, or flow.Aborted after `stop`.
@@ -84,13 +88,14 @@ class Pipeline:
         """
         size = self._plan.result
         self._limits.check_output(size.width, size.height)
-        self._order.bounds.check_promise(self._facts, self._seconds)
+        self._check_promise()
         self._order.bounds.check_bytes(self._bytes)
-        passengers = look_at_passengers(self._order.source, self._limits, wanted=self._order.container)
+        passengers = look_at_passengers(
+            self._order.source, self._limits, wanted=self._order.container, edited=self._order.edits is not None
+        )
         with ExitStack() as stack:
             reader, items = self._open(stack)
-            self._inferring.restore(self._earlier.last.step_states)
-            pools = self._inferring.open_pools(stack)
+            pools = self._open_pools(stack)
             stages = self._unit_stages(reader)
             stack.callback(stages.abort)
             feed = self._build(reader, items, pools, stages)
@@ -128,14 +133,27 @@ class Pipeline:
         reader = stack.enter_context(open_reader())
         return reader, iter(reader)
 
+    def _check_promise(self) -> None:
+        if self._order.edits is None:
+            self._order.bounds.check_promise(self._facts, self._seconds)
+
+    def _open_pools(self, stack: ExitStack) -> list[Channel[Block]]:
+        """Memory for frames; none without steps."""
+        if self._inferring is None:
+            return []
+        self._inferring.restore(self._earlier.last.step_states)
+        return self._inferring.open_pools(stack)
+
     def _build(self, reader: Reader, items: Items, pools: Sequence[Channel[Block]], stages: UnitStages) -> Feed:
         previews = self._previews()
         batches: Channel[Batch] = self._flow.channel("decoded", depth=BLOCKS)
-        feed = self._feed(reader, pools[0], batches, previews)
+        feed = self._feed(reader, pools[0] if pools else None, batches, previews)
         self._flow.stage("decode", partial(feed.run, items), closes=batches)
-        batches = self._inferring.add_stages(pools, batches)
+        complete: Callable[[Batch], None] = _is_complete
+        if self._inferring is not None:
+            batches, complete = self._inferring.add_stages(pools, batches), self._inferring.complete
         drawn: Channel[Drawn] = self._flow.channel("drawn", depth=_DRAWN)
-        draw = partial(self._drawing(previews).run, batches, drawn, self._inferring.complete)
+        draw = partial(self._drawing(previews).run, batches, drawn, complete)
         self._flow.stage("draw", draw, closes=drawn)
         finished: Channel[Finished] = self._flow.channel("finished", depth=1)
         self._flow.stage("encode", partial(stages.encode, drawn, finished), closes=finished)
@@ -148,37 +166,40 @@ class Pipeline:
         if self._reports.preview is None:
             return None
         pairs: Channel[Pair] = self._flow.channel("previews", depth=1)
-        return Previews(self._facts, pairs, self._reports.preview)
+        return Previews(self._timing.facts, pairs, self._reports.preview)
 
     def _drawing(self, previews: Previews | None) -> Drawing:
         checks = FrameChecks(self._earlier.last.counters)
         return Drawing(self._plan, self._encoding, Converter(self._facts.colour), checks, previews, self._account)
 
-    def _feed(self, reader: Reader, free: Channel[Block], target: Channel[Batch], previews: Previews | None) -> Feed:
-        last, size = self._earlier.last, self._plan.result
+    def _feed(
+        self, reader: Reader, free: Channel[Block] | None, target: Channel[Batch], previews: Previews | None
+    ) -> Feed:
+        facts, size, place = self._timing.facts, self._plan.result, self._earlier.place
         return Feed(
             reader,
             self._plan,
-            Cutter(self._facts.time_base, size.height * size.width, index=len(self._units)),
+            Cutter(facts.time_base, size.height * size.width, index=len(self._units)),
             free,
             target,
             self._account,
-            frames_in=last.frames_in,
-            held=last.counters["held"],
-            inferred=last.counters["inferred"],
-            check=lambda stamp: self._order.bounds.check_frame(stamp, self._facts),
+            self._timing,
+            earlier=self._earlier.last,
+            before=place.last if place else None,
+            check=lambda stamp: self._order.bounds.check_frame(stamp, facts),
             wants_sample=previews.wanted if previews else lambda: False,
         )
 
     def _unit_stages(self, reader: Reader) -> UnitStages:
+        facts = self._timing.facts
         return UnitStages(
             self._order.segments,
-            self._facts,
+            facts,
             self._plan.result,
             self._order.settings,
-            reader.source.tracks,
+            reader.source.tracks if self._order.edits is None else (),
             self._account,
-            near=self._earlier.last.last_pts if self._earlier.units else self._facts.first_pts,
+            near=shown_last(self._earlier.last).pts if self._earlier.units else facts.first_pts,
             on_frame=self._count_frame,
         )
 
@@ -189,7 +210,7 @@ class Pipeline:
     def _closer(self) -> Closer:
         return Closer(
             self._order.segments,
-            self._facts,
+            self._timing.facts,
             self._order.fingerprint,
             earlier=self._earlier.last,
             on_unit=self._keep,
@@ -203,18 +224,22 @@ class Pipeline:
         self._order.bounds.check_bytes(self._bytes)
 
     def _assemble(self, passengers: Passengers) -> Assembled:
+        if not self._units:
+            raise StepError("no picture of the film is kept; keep more of it", code=ErrorCode.CUT_NOTHING_LEFT)
         units = Units(
             paths=[Path(unit.path) for unit in self._units],
             reordering=self._last.counters["reordering"],
-            last_duration=self._last.counters["last_duration"],
+            last_duration=shown_last(self._last).duration,
         )
         written = assemble(
             self._order.target,
             units,
             self._order.source,
-            self._facts,
+            self._timing.facts,
             self._limits,
             passengers=passengers,
+            retiming=self._timing if isinstance(self._timing, Retiming) else None,
+            fade=self._order.fade,
             check=self._flow.check,
         )
         self._order.bounds.check_bytes(self._order.target.stat().st_size)
@@ -241,7 +266,7 @@ class Pipeline:
         if reader.broken_off:
             yield "the file breaks off in the middle; the result ends there"
         found = feed.frames_in + reader.hidden
-        if found < self._facts.promised * _COMPLETE:
+        if self._order.edits is None and found < self._facts.promised * _COMPLETE:
             yield f"the file promises {self._facts.promised} frames, {found} could be read: it may be cut short"
         if reader.damaged:
             yield f"{reader.damaged} damaged packets of the video were skipped"
@@ -253,3 +278,7 @@ class Pipeline:
         if reader.deinterlaced or self._facts.interlaced:
             yield "the video is interlaced; it was deinterlaced, one frame for each of its pictures"
         yield from self._encoding.remarks
+
+
+def _is_complete(_: Batch) -> None:
+    """A batch that no model has."""

@@ -56,6 +56,14 @@ class EarlierWork:
         )
 
 
+def shown_last(record: SegmentRecord) -> Stamp:
+    """When the last frame of a unit is shown in the result."""
+    counters = record.counters
+    if "shown_pts" in counters:
+        return Stamp(pts=counters["shown_pts"], duration=counters["shown_duration"])
+    return Stamp(pts=record.last_pts, duration=counters["last_duration"])
+
+
 def fingerprint(
     steps: Sequence[Step], output: OutputSettings, models: Sequence[object], facts: VideoFacts, source: Path
 ) -> str:

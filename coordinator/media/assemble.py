@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
-from av.container import InputContainer
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
 from coordinator.media.codecs import mark
+from coordinator.media.cut.timeline import TextShift, moved_chapters
 from coordinator.media.decode import Source
 from coordinator.media.encode import scaled_matrix, unit_shift
 from coordinator.media.errors import writing
@@ -24,7 +26,11 @@ from coordinator.media.packets import packets
 from coordinator.media.passengers import LeftOut, Passengers, choose_passengers
 from coordinator.media.probe import VideoFacts
 from coordinator.media.result_file import by_time, open_result
-from coordinator.media.tracks import Tracks, kept_tags, read_covers
+from coordinator.media.retiming import Retiming
+from coordinator.media.sound.edited import FADE
+from coordinator.media.sound.encoders import SoundEncoding
+from coordinator.media.sound.render import RenderedSound, SoundTrack
+from coordinator.media.tracks import Render, Tracks, kept_tags, read_covers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,8 @@ class Assembled:
     remarks: tuple[str, ...]
     """What people should know about it, a line each."""
     frames: int
+    sounds: tuple[RenderedSound, ...] = ()
+    """Tracks that were encoded again."""
 
 
 def assemble(
@@ -60,10 +68,14 @@ def assemble(
     limits: MediaLimits,
     *,
     passengers: Passengers | None = None,
+    retiming: Retiming | None = None,
+    fade: Fraction = FADE,
     check: Callable[[], None] = lambda: None,
 ) -> Assembled:
     """Write the result. Its time stamps are the film's, its other tracks are the input's, bit for bit.
 
+    With `retiming` they follow that: sound is rendered, texts and chapters are moved. Then `facts` are the result's,
+    and `fade` is the seconds that sound fades on either side of a join.
     `passengers`: which container, and what goes into it; when None, chosen here. `check` is called for every packet
     and may raise. Raises WorkerError (INTERNAL, retryable) when the file cannot be written, MediaError when the input
     cannot be read. No file is left then.
@@ -72,8 +84,10 @@ def assemble(
         with open_input(source, limits) as film, writing():
             video = main_video(film, limits)
             aboard = passengers or choose_passengers(film, video)
-            parts = _Parts(film, _source(film, video, aboard), aboard, read_covers(source, aboard, limits))
-            return _assemble(target, units, parts, facts, check)
+            covers = read_covers(source, aboard, limits)
+            parts = _Parts(film, _source(film, video, aboard, retiming), aboard, covers, retiming)
+            render = _renderer(source, retiming, fade, limits) if retiming else None
+            return _assemble(target, units, parts, facts, check, render)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
@@ -85,11 +99,14 @@ def _assemble(
     parts: _Parts,
     facts: VideoFacts,
     check: Callable[[], None],
+    render: Render | None,
 ) -> Assembled:
-    aboard, result = parts.passengers, _Result(target, units.paths[0], facts, parts)
+    aboard, result = parts.passengers, _Result(target, units.paths[0], facts, parts, render)
     try:
         pictures = result.pictures(_stamped(units, facts), facts)
-        for packet in by_time(pictures, result.others(packets(parts.film, result.tracks.inputs))):
+        tracks = [result.others(packets(parts.film, result.tracks.inputs))]
+        tracks += [sound.packets(check) for sound in result.tracks.sounds]
+        for packet in functools.reduce(by_time, tracks, pictures):
             check()
             result.add(packet)
     finally:
@@ -99,7 +116,17 @@ def _assemble(
         left_out=(*aboard.left_out, *result.tracks.left_out),
         remarks=(*aboard.remarks, *result.remarks()),
         frames=result.frames,
+        sounds=tuple(sound.rendered() for sound in result.tracks.sounds),
     )
+
+
+def _renderer(source: Path, retiming: Retiming, fade: Fraction, limits: MediaLimits) -> Render:
+    def render(output: OutputContainer, index: int, encoding: SoundEncoding) -> SoundTrack:
+        return SoundTrack(
+            output, encoding, source, index, retiming.edits, origin=retiming.origin, fade=fade, limits=limits
+        )
+
+    return render
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +137,14 @@ class _Parts:
     source: Source
     passengers: Passengers
     covers: dict[int, bytes]
+    retiming: Retiming | None
 
 
-def _source(film: InputContainer, video: VideoStream, aboard: Passengers) -> Source:
+def _source(film: InputContainer, video: VideoStream, aboard: Passengers, retiming: Retiming | None) -> Source:
+    chapters = film.chapters()
     return Source(
         metadata=dict(film.metadata),
-        chapters=film.chapters(),
+        chapters=list(moved_chapters(chapters, retiming)) if retiming else chapters,
         video_metadata=dict(video.metadata),
         tracks=[film.streams[index] for index in aboard.copied],
     )
@@ -124,13 +153,14 @@ def _source(film: InputContainer, video: VideoStream, aboard: Passengers) -> Sou
 class _Result:
     """The open file."""
 
-    def __init__(self, path: Path, first: Path, facts: VideoFacts, parts: _Parts) -> None:
+    def __init__(self, path: Path, first: Path, facts: VideoFacts, parts: _Parts, render: Render | None) -> None:
         self.frames = 0
         self._senseless = 0
         self.output = open_result(path, parts.passengers.container, facts, parts.source)
         self._video = self._add_video(first, facts)
         self._video.metadata.update(kept_tags(parts.source.video_metadata))
-        self.tracks = Tracks(self.output, parts.film, parts.passengers, parts.covers)
+        self.tracks = Tracks(self.output, parts.film, parts.passengers, parts.covers, render=render)
+        self._texts = _texts(parts, self.tracks.inputs)
 
     def add(self, packet: Packet[Stream]) -> None:
         """Write a packet of this file's."""
@@ -150,9 +180,19 @@ class _Result:
 
     def others(self, packets: Iterable[Packet[Stream]]) -> Iterator[Packet[Stream]]:
         """The packets as this file's, without those of tracks it has not."""
-        for packet in packets:
+        for packet in self._moved(packets):
             if (ours := self.tracks.packet(packet)) is not None:
                 yield ours
+
+    def _moved(self, packets: Iterable[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+        """Texts at their new times; covers as they are."""
+        for packet in packets:
+            if text := self._texts.get(packet.stream_index):
+                yield from text.packets(packet)
+            else:
+                yield packet
+        for text in self._texts.values():
+            yield from text.rest()
 
     def _add_video(self, first: Path, facts: VideoFacts) -> VideoStream:
         with _open_unit(first) as unit:
@@ -163,6 +203,13 @@ class _Result:
             mark(stream.codec_context)
             stream.set_display_matrix(scaled_matrix(facts, template.codec_context.width))
             return stream
+
+
+def _texts(parts: _Parts, tracks: Sequence[int]) -> dict[int, TextShift]:
+    """What moves those of the tracks that are texts."""
+    if parts.retiming is None:
+        return {}
+    return {index: TextShift(parts.retiming) for index in tracks if parts.film.streams[index].type == "subtitle"}
 
 
 def _open_unit(path: Path) -> InputContainer:

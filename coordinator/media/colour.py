@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
@@ -111,6 +111,11 @@ class Converter:
             yuv = _rounded(self._converted(frame, "yuv420p12le"))
         else:
             yuv = self._converted(frame, "yuv420p")
+        return self.tagged(yuv)
+
+    def tagged(self, yuv: VideoFrame) -> VideoFrame:
+        """The same frame with the stream's description; an encoder may choose by itself how it is coded."""
+        yuv.pict_type = PictureType.NONE
         yuv.color_range = self._colour.range
         yuv.colorspace = self._colour.tag
         yuv.color_primaries = self._colour.primaries

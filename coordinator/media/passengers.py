@@ -3,6 +3,7 @@
     copied      packet for packet, whatever fits
     converted   subtitles of text, into the text form of a container that was asked for
     attached    files and, in Matroska, covers
+    rendered    sound, where an edit list changes time: it is cut and encoded again
     left out    the rest, and it is said why
 
 Decided before the work begins: a file asked for that cannot hold the sound is refused then, and not after an hour.
@@ -10,9 +11,11 @@ Decided before the work begins: a file asked for that cannot hold the sound is r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
@@ -20,7 +23,9 @@ from av.video.stream import VideoStream
 from coordinator.media.container import FORMATS, choose_container, fits, takes_cover
 from coordinator.media.limits import MediaLimits
 from coordinator.media.open import is_cover, main_video, open_input
-from coordinator.media.subtitles import converts_to
+from coordinator.media.sound.bit_rate import bit_rate
+from coordinator.media.sound.encoders import SoundEncoding, choose_sound_encoding
+from coordinator.media.subtitles import converts_to, is_text
 from coordinator.media.words import shortened
 from framewire.errors import StepError, Violation
 
@@ -42,6 +47,8 @@ class Passengers:
     copied: tuple[int, ...] = ()
     converted: tuple[tuple[int, str], ...] = ()
     """And the codec that each is converted to."""
+    rendered: tuple[tuple[int, SoundEncoding], ...] = ()
+    """And how each is encoded."""
     covers: tuple[int, ...] = ()
     attached: tuple[int, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
@@ -49,23 +56,34 @@ class Passengers:
     """What people should know, a line each."""
 
 
-def look_at_passengers(path: Path, limits: MediaLimits, *, wanted: str = "") -> Passengers:
-    """`choose_passengers` for a file. Raises MediaError too."""
+Encode = Callable[[AudioStream, str], SoundEncoding | None]
+"""How a track of sound is encoded for a container; None when nothing can write it."""
+
+
+def look_at_passengers(path: Path, limits: MediaLimits, *, wanted: str = "", edited: bool = False) -> Passengers:
+    """`choose_passengers` for a file. `edited`: its time is changed. Raises MediaError too."""
+
+    def encode(track: AudioStream, container: str) -> SoundEncoding | None:
+        return choose_sound_encoding(track, container, bit_rate=bit_rate(path, track, limits))
+
     with open_input(path, limits) as film:
-        return choose_passengers(film, main_video(film, limits), wanted=wanted)
+        return choose_passengers(film, main_video(film, limits), wanted=wanted, encode=encode if edited else None)
 
 
-def choose_passengers(film: InputContainer, video: VideoStream, *, wanted: str = "", refuse: bool = True) -> Passengers:
+def choose_passengers(
+    film: InputContainer, video: VideoStream, *, wanted: str = "", refuse: bool = True, encode: Encode | None = None
+) -> Passengers:
     """What becomes of each track but the main video. `wanted`: `mp4`, `mov`, `mkv`, `webm`, or "" for what fits.
 
+    `encode`: for a film whose time is changed; then sound is rendered, and what cannot be cut is left out.
     Raises StepError (STEP_INVALID) when the container that was asked for cannot hold the sound; without `refuse`,
     such sound is left out.
     """
     others = [stream for stream in film.streams if stream.index != video.index]
-    container = choose_container([stream for stream in others if _counts(stream)], wanted)
+    container = choose_container([stream for stream in others if _counts(stream, encode)], wanted)
     if not wanted and any(stream.type == "attachment" for stream in others):
         container = "matroska"  # MP4 has no place for files
-    choice = _Choice(container, timecode="timecode" in {**film.metadata, **video.metadata})
+    choice = _Choice(container, timecode="timecode" in {**film.metadata, **video.metadata}, encode=encode)
     for stream in others:
         choice.add(stream)
     if wanted and refuse:
@@ -76,9 +94,11 @@ def choose_passengers(film: InputContainer, video: VideoStream, *, wanted: str =
 class _Choice:
     """Sorts tracks."""
 
-    def __init__(self, container: str, *, timecode: bool) -> None:
+    def __init__(self, container: str, *, timecode: bool, encode: Encode | None) -> None:
         self._container = container
         self._timecode = timecode
+        self._encode = encode
+        self._rendered: list[tuple[int, SoundEncoding]] = []
         self._copied: list[int] = []
         self._converted: list[tuple[int, str]] = []
         self._covers: list[int] = []
@@ -99,6 +119,8 @@ class _Choice:
                 self._leave(stream, f"{_name(self._container)} holds no attached files")
             case "data":
                 self._leave(stream, "tracks of data are not understood here")
+            case _ if self._encode is not None:
+                self._add_edited(stream, self._encode)
             case _:
                 self._add_track(stream)
 
@@ -109,6 +131,7 @@ class _Choice:
             container=self._container,
             copied=tuple(self._copied),
             converted=tuple(self._converted),
+            rendered=tuple(self._rendered),
             covers=tuple(self._covers),
             attached=tuple(self._attached),
             left_out=tuple(self._left_out),
@@ -127,6 +150,23 @@ class _Choice:
             if stream.type == "audio":
                 self.lost_sound.append(stream)
             self._leave(stream, _why_not(stream, self._container))
+
+    def _add_edited(self, stream: Stream, encode: Encode) -> None:
+        if stream.type == "video":
+            self._leave(stream, "only one can be cut")
+        elif not isinstance(stream, AudioStream):
+            self._add_text(stream)
+        elif encoding := encode(stream, self._container):
+            self._rendered.append((stream.index, encoding))
+            self._remarks.extend(encoding.remarks)
+        else:
+            self._leave(stream, "nothing here reads and writes its codec, so it cannot be cut")
+
+    def _add_text(self, stream: Stream) -> None:
+        if is_text(stream):
+            self._add_track(stream)
+        else:
+            self._leave(stream, "subtitles that are pictures cannot be cut")
 
     def _add_cover(self, stream: Stream) -> None:
         if takes_cover(stream, self._container):
@@ -147,8 +187,10 @@ def _check_sound(choice: _Choice, wanted: str) -> None:
     raise StepError(message, violations=[Violation("output.container", message)])
 
 
-def _counts(stream: Stream) -> bool:
-    """Whether the choice of the container minds this track: not for covers and data."""
+def _counts(stream: Stream, encode: Encode | None) -> bool:
+    """Whether the choice of the container minds this track: not for covers and data, nor for what is not copied."""
+    if encode is not None:
+        return is_text(stream)
     return stream.type in ("audio", "subtitle", "video") and not is_cover(stream)
 
 

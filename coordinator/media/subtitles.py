@@ -18,9 +18,14 @@ _FORMS = {"mp4": "mov_text", "mov": "mov_text", "matroska": "ass", "webm": "webv
 
 def converts_to(track: Stream, container: str) -> str:
     """The codec that a track of text can be converted to for a container; empty for any other track."""
+    return _FORMS[container] if is_text(track) else ""
+
+
+def is_text(track: Stream) -> bool:
+    """Whether a track is subtitles that are words."""
     if track.type != "subtitle" or track.codec_context is None:
-        return ""
-    return _FORMS[container] if track.codec_context.codec.canonical_name in _TEXT else ""
+        return False
+    return track.codec_context.codec.canonical_name in _TEXT
 
 
 class SubtitleConverter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -18,6 +19,8 @@ from coordinator.media.container import assumed_layout
 from coordinator.media.limits import MediaLimits
 from coordinator.media.open import open_input
 from coordinator.media.passengers import LeftOut, Passengers
+from coordinator.media.sound.encoders import SoundEncoding
+from coordinator.media.sound.render import SoundTrack
 from coordinator.media.subtitles import SubtitleConverter
 
 log = logging.getLogger(__name__)
@@ -38,25 +41,40 @@ QUICKTIME_LANGUAGES = {
 """Languages that QuickTime knows by the other of their two codes."""
 
 
+Render = Callable[[OutputContainer, int, SoundEncoding], SoundTrack]
+"""Makes a track of an output of the input's track of that index."""
+
+
 class Tracks:
     """The tracks of an output that has its video and no header yet. `film` stays open as long as this is used."""
 
     def __init__(
-        self, output: OutputContainer, film: InputContainer, passengers: Passengers, covers: dict[int, bytes]
+        self,
+        output: OutputContainer,
+        film: InputContainer,
+        passengers: Passengers,
+        covers: dict[int, bytes],
+        *,
+        render: Render | None = None,
     ) -> None:
-        """`covers`: the pictures, by track."""
+        """`covers`: the pictures, by track. `render` makes the tracks that are rendered."""
         self.left_out: list[LeftOut] = []
         """What was chosen and could not be written all the same; empty as a rule."""
         self._output = output
         self._container = passengers.container
         self._copies: dict[int, Stream] = {}
+        self.sounds: list[SoundTrack] = []
+        """Those that are rendered."""
         self._converters: dict[int, SubtitleConverter] = {}
-        converted = dict(passengers.converted)
+        converted, rendered = dict(passengers.converted), dict(passengers.rendered)
         for track in film.streams:
             if track.index in passengers.copied:
                 self._copy(track)
             elif track.index in converted:
                 self._convert(track, converted[track.index])
+            elif render is not None and track.index in rendered:
+                self.sounds.append(render(output, track.index, rendered[track.index]))
+                self._describe(self.sounds[-1].stream, track)
             elif track.index in passengers.covers and self._container != "matroska":
                 self._copy(track)
         self._attach(film, passengers, covers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from av.packet import Packet
 from av.stream import Stream
@@ -17,6 +17,25 @@ if TYPE_CHECKING:
 
 _NOTHING = 2
 """Bytes of a packet of MP4's text that shows nothing."""
+
+
+class ResultTime(Protocol):
+    """When the film's moments come in the result."""
+
+    def __call__(self, time: Fraction) -> Fraction:
+        """Seconds in the result of a moment in the film's own time. What is cut comes at the join."""
+
+    def keeps(self, time: Fraction) -> bool:
+        """Whether this moment is in the result."""
+
+
+def moved_chapters(chapters: Iterable[Chapter], shift: ResultTime) -> Iterator[Chapter]:
+    """Those of which something is kept, in the result's time."""
+    for chapter in chapters:
+        base = Fraction(chapter["time_base"] or 1)
+        start, end = (shift(moment * base) / base for moment in (chapter["start"], chapter["end"]))
+        if round(start) < round(end):
+            yield {**chapter, "start": round(start), "end": round(end)}
 
 
 class Shift:
@@ -44,17 +63,13 @@ class Shift:
 
     def chapters(self, chapters: Iterable[Chapter]) -> Iterator[Chapter]:
         """Those of which something is kept."""
-        for chapter in chapters:
-            base = Fraction(chapter["time_base"] or 1)
-            start, end = (self(moment * base) / base for moment in (chapter["start"], chapter["end"]))
-            if round(start) < round(end):
-                yield {**chapter, "start": round(start), "end": round(end)}
+        return moved_chapters(chapters, self)
 
 
 class TextShift:
     """Moves one track's texts. Each gets shorter by what is cut of it; one of which nothing is left goes."""
 
-    def __init__(self, shift: Shift) -> None:
+    def __init__(self, shift: ResultTime) -> None:
         self._shift = shift
         self._held: Packet[Stream] | None = None
 

@@ -8,6 +8,7 @@ Nothing is kept but what a fade or a change of speed needs: an hour takes as muc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -23,11 +24,23 @@ from coordinator.media.errors import writing
 from coordinator.media.limits import MediaLimits
 from coordinator.media.open import open_input
 from coordinator.media.sound.bit_rate import bit_rate
-from coordinator.media.sound.edited import FADE, edited
+from coordinator.media.sound.edited import FADE, edited, samples_of
 from coordinator.media.sound.encoders import SoundEncoding, add_sound, choose_sound_encoding
 from coordinator.media.sound.source import Samples, decoded
 from coordinator.media.sound.window import Window
 from framewire.edits.edit_list import EditList
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderedSound:
+    """What was written of a track."""
+
+    index: int
+    """Of the track in the film."""
+    encoding: SoundEncoding
+    samples: int
+    expected: int
+    """Samples of the whole edit list; a track that ends before the film has fewer."""
 
 
 class SoundTrack:
@@ -76,6 +89,15 @@ class SoundTrack:
             yield from self._encoded(np.zeros((form.channels, form.rate // 100), form.dtype))
         with writing():
             yield from cast("list[Packet[Stream]]", self.stream.encode(None))
+
+    def rendered(self) -> RenderedSound:
+        """What was written, when all of it has been."""
+        return RenderedSound(
+            index=self._index,
+            encoding=self.encoding,
+            samples=self.samples,
+            expected=samples_of(self._edits, self.encoding.rate),
+        )
 
     def _encoded(self, samples: Samples) -> list[Packet[Stream]]:
         if not samples.shape[1]:

@@ -1,0 +1,148 @@
+"""An edit list applied to time: which pictures are kept, and when they are shown.
+
+A picture belongs to the span that holds its middle: a cut falls on the nearest boundary between two pictures, and a
+container that counts in milliseconds moves no picture over it. In a span that runs faster than the film only so many
+pictures are kept as the film has in that time; which of them follows from time stamps alone.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from itertools import accumulate
+from typing import Protocol
+
+from coordinator.media.probe import VideoFacts
+from coordinator.media.timeline import Stamp
+from framewire.edits.edit_list import WHOLE, EditList
+
+_FINE = Fraction(1, 10_000)
+"""Seconds: a result counts time at least so finely, as pictures may lie anywhere."""
+_EARLY = Fraction(1, 4)
+"""Of a picture's time, by which it may come early: some containers round."""
+
+
+class Timing(Protocol):
+    """When the pictures of a film are shown in the result."""
+
+    @property
+    def facts(self) -> VideoFacts:
+        """The film's, with the result's time in them."""
+
+    def stamp(self, stamp: Stamp, before: Stamp | None) -> Stamp | None:
+        """A picture's stamp in the result; None for one that is left out. `before`: of the picture before it."""
+
+    def is_over(self, stamp: Stamp) -> bool:
+        """Neither this picture nor any behind it is kept."""
+
+
+class Unchanged:
+    """Every picture is shown when it is shown in the film."""
+
+    def __init__(self, facts: VideoFacts) -> None:
+        self.facts = facts
+
+    def stamp(self, stamp: Stamp, before: Stamp | None) -> Stamp | None:
+        """The same stamp."""
+        return stamp
+
+    def is_over(self, stamp: Stamp) -> bool:
+        """Never."""
+        return False
+
+
+class Retiming:
+    """An edit list for one film. The result's first picture is shown at 0."""
+
+    def __init__(self, edits: EditList, facts: VideoFacts) -> None:
+        """`facts` of the film."""
+        self.edits = edits
+        """What is kept."""
+        self.origin = facts.first_pts * facts.time_base
+        """When the film's first picture is shown, in seconds: where the edit list counts from."""
+        self.facts = replace(
+            facts, first_pts=0, frames=_expected(edits, facts), promised=0, time_base=_fine(facts.time_base)
+        )
+        self._base = facts.time_base
+        self._usual = 1 / facts.rate if facts.rate else Fraction(0)
+        self._starts = [span.start for span in edits.spans]
+        self._shown = [*accumulate((span.seconds for span in edits.spans), initial=Fraction(0))]
+
+    def stamp(self, stamp: Stamp, before: Stamp | None) -> Stamp | None:
+        """Where the picture comes in the result."""
+        number = self._span(stamp)
+        if number is None or (before is not None and self._is_surplus(number, stamp, before)):
+            return None
+        moment, span = self._moment(stamp), self.edits.spans[number]
+        start = self._shown[number] + max(Fraction(0), moment - span.start) / span.speed
+        end = self._shown[number] + min(span.taken, moment + self._length(stamp) - span.start) / span.speed
+        first = round(start / self.facts.time_base)
+        return Stamp(pts=first, duration=max(0, round(end / self.facts.time_base) - first))
+
+    def is_over(self, stamp: Stamp) -> bool:
+        """It comes behind the last span."""
+        return not self.edits.spans or self._middle(stamp) >= self.edits.spans[-1].end
+
+    def __call__(self, time: Fraction) -> Fraction:
+        """Seconds in the result of a moment in the film's own time. What is cut comes at the join."""
+        moment = time - self.origin
+        number = bisect.bisect_right(self._starts, moment) - 1
+        if number < 0:
+            return Fraction(0)
+        span = self.edits.spans[number]
+        return self._shown[number] + min(span.taken, moment - span.start) / span.speed
+
+    def keeps(self, time: Fraction) -> bool:
+        """Whether this moment is in the result."""
+        moment = time - self.origin
+        number = bisect.bisect_right(self._starts, moment) - 1
+        return number >= 0 and moment < self.edits.spans[number].end
+
+    def _span(self, stamp: Stamp) -> int | None:
+        middle = self._middle(stamp)
+        number = bisect.bisect_right(self._starts, middle) - 1
+        return number if number >= 0 and middle < self.edits.spans[number].end else None
+
+    def _is_surplus(self, number: int, stamp: Stamp, before: Stamp) -> bool:
+        span = self.edits.spans[number]
+        if span.speed <= WHOLE or not self._usual or self._span(before) != number:
+            return False
+        return self._place(number, stamp) == self._place(number, before)
+
+    def _place(self, number: int, stamp: Stamp) -> int:
+        """Which of the pictures that the film has in as long a time it would be."""
+        span = self.edits.spans[number]
+        return math.floor((self._moment(stamp) - span.start) / span.speed / self._usual + _EARLY)
+
+    def _moment(self, stamp: Stamp) -> Fraction:
+        return stamp.pts * self._base - self.origin
+
+    def _length(self, stamp: Stamp) -> Fraction:
+        return stamp.duration * self._base or self._usual
+
+    def _middle(self, stamp: Stamp) -> Fraction:
+        return self._moment(stamp) + self._length(stamp) / 2
+
+
+def make_timing(facts: VideoFacts, edits: EditList | None) -> Timing:
+    """The one for an edit list, or without any."""
+    return Unchanged(facts) if edits is None else Retiming(edits, facts)
+
+
+def _expected(edits: EditList, facts: VideoFacts) -> int:
+    """Pictures that are kept; 0 when it is not known how many there are."""
+    if not facts.rate or not facts.frames:
+        return 0
+    return min(facts.frames, round(sum(_kept(edits, facts.frames / facts.rate)) * facts.rate))
+
+
+def _kept(edits: EditList, seconds: Fraction) -> Sequence[Fraction]:
+    """Seconds of each span that pictures are kept for, in a film of this length."""
+    return [max(Fraction(0), min(span.end, seconds) - span.start) / max(WHOLE, span.speed) for span in edits.spans]
+
+
+def _fine(time_base: Fraction) -> Fraction:
+    return time_base / math.ceil(time_base / _FINE) if time_base > _FINE else time_base
