@@ -617,6 +617,7 @@ class FidelityReport(message.Message):
     CHECKS_FIELD_NUMBER: builtins.int
     REMARKS_FIELD_NUMBER: builtins.int
     USAGE_FIELD_NUMBER: builtins.int
+    CUT_FIELD_NUMBER: builtins.int
     frames_in: builtins.int
     """Frames decoded from the input and frames in the result."""
     frames_out: builtins.int
@@ -651,6 +652,10 @@ class FidelityReport(message.Message):
     def usage(self) -> Usage:
         """What the attempt that made the result cost."""
 
+    @builtins.property
+    def cut(self) -> CutFidelity:
+        """How a film was cut without being encoded again; not set when it was, then `remarks` say why."""
+
     def __init__(
         self,
         *,
@@ -668,10 +673,49 @@ class FidelityReport(message.Message):
         checks: FrameChecks | None = ...,
         remarks: abc.Iterable[builtins.str] | None = ...,
         usage: Usage | None = ...,
+        cut: CutFidelity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["checks", b"checks", "usage", b"usage", "video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["checks", b"checks", "cut", b"cut", "usage", b"usage", "video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["audio", b"audio", "av_drift_ms", b"av_drift_ms", "checks", b"checks", "duration_in", b"duration_in", "duration_out", b"duration_out", "frames_in", b"frames_in", "frames_out", b"frames_out", "held_frames", b"held_frames", "left_out", b"left_out", "remarks", b"remarks", "tags", b"tags", "usage", b"usage", "video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["audio", b"audio", "av_drift_ms", b"av_drift_ms", "checks", b"checks", "cut", b"cut", "duration_in", b"duration_in", "duration_out", b"duration_out", "frames_in", b"frames_in", "frames_out", b"frames_out", "held_frames", b"held_frames", "left_out", b"left_out", "remarks", b"remarks", "tags", b"tags", "usage", b"usage", "video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class CutFidelity(message.Message):
+    """What was copied and what was not. Before the job succeeded the result was read back: every copied packet has the
+    SHA-256 it had, every kept frame is there once, at its time.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    PACKETS_COPIED_FIELD_NUMBER: builtins.int
+    FRAMES_ENCODED_FIELD_NUMBER: builtins.int
+    JOINS_FIELD_NUMBER: builtins.int
+    SOUND_PACKETS_COPIED_FIELD_NUMBER: builtins.int
+    LARGEST_OFFSET_MS_FIELD_NUMBER: builtins.int
+    packets_copied: builtins.int
+    """Packets of pictures that are the input's, bit for bit."""
+    frames_encoded: builtins.int
+    """Frames beside cuts that were encoded again."""
+    joins: builtins.int
+    """Places where what follows did not follow before."""
+    sound_packets_copied: builtins.int
+    """Packets of sound that are the input's, bit for bit; 0 when sound was encoded again."""
+    largest_offset_ms: builtins.float
+    """By how much sound is off against the picture at the worst join; what is copied can be cut between packets only."""
+    def __init__(
+        self,
+        *,
+        packets_copied: builtins.int = ...,
+        frames_encoded: builtins.int = ...,
+        joins: builtins.int = ...,
+        sound_packets_copied: builtins.int = ...,
+        largest_offset_ms: builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["frames_encoded", b"frames_encoded", "joins", b"joins", "largest_offset_ms", b"largest_offset_ms", "packets_copied", b"packets_copied", "sound_packets_copied", b"sound_packets_copied"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

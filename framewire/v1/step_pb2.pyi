@@ -112,7 +112,7 @@ class Enhance(message.Message):
     scale: builtins.int
     """How many times larger, in width and in height. The model's own scale when not set."""
     model: builtins.str
-    """Name of a served model; `upscale_bicubic_x2` when empty."""
+    """Name of a served model; `enhance_x2` when empty, twice in a row for a scale of 4."""
     def __init__(
         self,
         *,
