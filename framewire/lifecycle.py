@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -67,6 +68,17 @@ async def together(*parts: Awaitable[Any]) -> None:
     finally:
         for task in tasks:
             await end(task)
+
+
+def settle_memory() -> None:
+    """Call once, when a process has loaded what it needs: later garbage collections leave that alone, and are rarer.
+
+    What a server makes for each call is nearly all freed by counting. Looking through everything every 700 objects
+    finds nothing, and costs a tenth of its time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def stop_event() -> asyncio.Event:

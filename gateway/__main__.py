@@ -17,7 +17,7 @@ from framewire.bus.nats import NatsBus, NatsSettings
 from framewire.db.database import Database
 from framewire.environment import Environment
 from framewire.errors import ErrorCode, FramewireError, Unavailable
-from framewire.lifecycle import first_of, notify_ready, show_life, stop_event
+from framewire.lifecycle import first_of, notify_ready, settle_memory, show_life, stop_event
 from framewire.storage.s3 import S3ObjectStore
 from framewire.storage.s3_lifecycle import Lifecycle
 from gateway.addresses import Address
@@ -58,6 +58,7 @@ async def _run(variables: Mapping[str, str]) -> None:
         gateway, bus = await _open(settings, stack)
         await gateway.start()
         stack.push_async_callback(_bounded_stop, gateway)
+        settle_memory()
         addresses = _addresses(settings, gateway)
         log.info("serving gRPC on %s and REST on %s", addresses["grpc"], addresses["rest"])
         notify_ready(variables, **addresses)

@@ -43,6 +43,7 @@ STATUSES: Mapping[ErrorCode, grpc.StatusCode] = {
     ErrorCode.UPLOAD_EXPIRED: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorCode.UPLOAD_ENDED: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorCode.PROBE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+    ErrorCode.ESTIMATE_UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
     ErrorCode.JOB_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     ErrorCode.JOB_NOT_FAILED: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorCode.PLAYLIST_NOT_READY: grpc.StatusCode.NOT_FOUND,
@@ -52,6 +53,8 @@ STATUSES: Mapping[ErrorCode, grpc.StatusCode] = {
     ErrorCode.DEAD_LETTER_UNUSABLE: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorCode.STEP_UNKNOWN: grpc.StatusCode.NOT_FOUND,
     ErrorCode.STEP_INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    ErrorCode.CUT_NO_AUDIO: grpc.StatusCode.FAILED_PRECONDITION,
+    ErrorCode.CUT_NOTHING_LEFT: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorCode.MODEL_UNKNOWN: grpc.StatusCode.INVALID_ARGUMENT,
     ErrorCode.MEDIA_UNREADABLE: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorCode.MEDIA_NO_VIDEO: grpc.StatusCode.FAILED_PRECONDITION,
@@ -143,14 +146,20 @@ def to_status(error: FramewireError, request_id: str) -> status_pb2.Status:
     return status
 
 
+def typed(error: Exception, request_id: str) -> FramewireError:
+    """A typed error as it is; anything else is logged with its traceback and becomes INTERNAL, without details."""
+    if isinstance(error, FramewireError):
+        return error
+    log.error("unexpected error", exc_info=error)
+    return FramewireError(f"internal error; the gateway's log has more under request id {request_id}")
+
+
 @contextlib.contextmanager
 def only_typed(request_id: str) -> Iterator[None]:
-    """Let only typed errors out: anything else is logged with its traceback and leaves as INTERNAL, without details."""
+    """Let only typed errors out."""
     try:
         yield
     except FramewireError:
         raise
     except Exception as error:
-        log.exception("unexpected error")
-        message = f"internal error; the gateway's log has more under request id {request_id}"
-        raise FramewireError(message) from error
+        raise typed(error, request_id) from error

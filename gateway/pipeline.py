@@ -10,7 +10,7 @@ import contextlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from google.protobuf.message import Message
 from ulid import ULID
@@ -21,7 +21,7 @@ from gateway import errors
 from gateway.limits import Gate, LimitSettings
 from gateway.methods import Method
 from gateway.principal import Identify, Principal, anonymous
-from gateway.shared import Shared, shared
+from gateway.shared import Messages, Offer, Pushing, Shared, shared
 from gateway.validation import validate
 
 REQUEST_ID = "x-request-id"
@@ -62,7 +62,7 @@ class Arrival:
 
 
 UnaryHandler = Callable[[Call, Any], Awaitable[Message]]
-StreamHandler = Callable[[Call, Any], Awaitable[AsyncGenerator[Any, None] | None]]
+StreamHandler = Callable[[Call, Any], Awaitable[Messages | AsyncGenerator[Any, None] | None]]
 """Checks first, then the messages; None when it is known that there will be none."""
 IntakeHandler = Callable[[Call, AsyncIterator[Any]], Awaitable[Message]]
 """Messages in, one answer."""
@@ -106,9 +106,7 @@ class Pipeline:
             except TimeoutError:
                 raise Unavailable(f"not done within {bound:g} s", code=ErrorCode.DEADLINE_EXCEEDED) from None
 
-    async def stream(
-        self, method: Method, parse: Parse, arrival: Arrival
-    ) -> AsyncGenerator[Shared[Message], None] | None:
+    async def stream(self, method: Method, parse: Parse, arrival: Arrival) -> Answers | None:
         """The answers of a method that streams, None when there will be none. Close the iterator."""
         with errors.only_typed(arrival.request_id):
             call, request = await self._admit(parse, arrival)
@@ -121,7 +119,7 @@ class Pipeline:
         if messages is None:
             leave()
             return None
-        return _Answers(messages, arrival, leave).read()
+        return Answers(messages, arrival, leave)
 
     async def intake(self, method: Method, requests: AsyncIterator[Parse], arrival: Arrival) -> Message:
         """The answer of a method that is asked with a stream, for which a place among the streams is taken."""
@@ -164,11 +162,13 @@ def _known(handlers: Mapping[str, _Handler], method: Method) -> _Handler:
         raise FramewireError(f"{method.full_name} is not served", code=ErrorCode.UNIMPLEMENTED) from None
 
 
-class _Answers:
+class Answers:
     """The messages of one stream. Its place is given back when it is read to the end, closed, or forgotten unread."""
 
+    __slots__ = ("_arrival", "_leave", "_messages")
+
     def __init__(
-        self, messages: AsyncGenerator[Message | Shared[Message], None], arrival: Arrival, leave: Callable[[], None]
+        self, messages: Messages | AsyncGenerator[Any, None], arrival: Arrival, leave: Callable[[], None]
     ) -> None:
         self._messages = messages
         self._arrival = arrival
@@ -177,12 +177,25 @@ class _Answers:
     def __del__(self) -> None:
         self._leave()
 
-    async def read(self) -> AsyncGenerator[Shared[Message], None]:
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Shared[Any]:
         """Only typed errors leave."""
         try:
-            with errors.only_typed(self._arrival.request_id):
-                async with contextlib.aclosing(self._messages):
-                    async for message in self._messages:
-                        yield shared(message)
-        finally:
-            self._leave()
+            return shared(await anext(self._messages))
+        except BaseException as error:
+            await self.aclose()
+            if isinstance(error, StopAsyncIteration | FramewireError) or not isinstance(error, Exception):
+                raise
+            raise errors.typed(error, self._arrival.request_id) from error
+
+    async def aclose(self) -> None:
+        """Idempotent."""
+        self._leave()
+        await self._messages.aclose()
+
+    async def pushed(self, offer: Offer) -> None:
+        """As `Pushing` has it; returns at once where nothing comes by itself."""
+        if isinstance(self._messages, Pushing):
+            await self._messages.pushed(offer)

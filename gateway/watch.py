@@ -14,13 +14,13 @@ from framewire.jobs.states import TERMINAL, ends_job
 from framewire.v1.asset_pb2 import Asset
 from framewire.v1.job_pb2 import JOB_STATE_SUCCEEDED, Event, Job, StatusChange
 from gateway.fanout import Fanout
-from gateway.shared import Shared
+from gateway.shared import Messages, Shared
 
 RECORDED_WITHIN = 5.0
 """Seconds a watcher waits at most for the row to show the end it is about to be told."""
 _RECORDED_PAUSE = 0.02
 
-Watch = AsyncGenerator[Shared[Event], None]
+Watch = Messages
 """Events on their way to one watcher, each shared with all others."""
 
 
@@ -129,7 +129,7 @@ def snapshot(job: Job, outputs: list[Asset]) -> Event:
     )
 
 
-async def _first(event: Event, rest: Watch | None) -> Watch:
+async def _first(event: Event, rest: Watch | None) -> AsyncGenerator[Shared[Event], None]:
     yield Shared(event)
     if rest is not None:
         async with contextlib.aclosing(rest) as events:

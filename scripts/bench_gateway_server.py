@@ -24,6 +24,7 @@ from framewire.db.assets import AssetStore
 from framewire.db.database import Database
 from framewire.db.jobs import JobStore
 from framewire.jobs.ids import new_asset_id, new_job_id
+from framewire.lifecycle import settle_memory
 from framewire.testing.storage import MemoryObjectStore
 from framewire.v1.job_pb2 import JOB_STATE_RUNNING, Event, Job, Progress, StatusChange, WatchJobRequest
 from framewire.v1.step_pb2 import LANE_GPU, Enhance, Step
@@ -59,6 +60,7 @@ async def real(jobs: int) -> AsyncIterator[tuple[str, str, list[str], str]]:
             limits=LimitSettings(calls=0, streams=0, streams_per_address=0),
         )  # fmt: skip
         await gateway.start()
+        settle_memory()  # as `python -m gateway` does
         names = [await running_job(database, bus) for _ in range(jobs)]
         yield f"127.0.0.1:{gateway.rpc.port}", f"127.0.0.1:{gateway.rest.port}", names, nats.url
         await gateway.stop()

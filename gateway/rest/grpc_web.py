@@ -22,7 +22,7 @@ from framewire.errors import ErrorCode, FramewireError, InvalidRequest
 from gateway import errors
 from gateway.methods import Method
 from gateway.pipeline import Arrival, Pipeline
-from gateway.rest.streaming import write_stream
+from gateway.rest.streaming import in_chunks, write_stream
 from gateway.rpc.calls import parser
 
 CONTENT_TYPES: Mapping[str, bool] = {
@@ -96,7 +96,8 @@ async def answer(
         return _refusal(frames, error, arrival.request_id)
     if messages is None:
         return _whole(frames, None)
-    stream = web.StreamResponse(headers={"Content-Type": frames.content_type, "X-Accel-Buffering": "no"})
+    headers = {"Content-Type": frames.content_type, "X-Accel-Buffering": "no"}
+    stream = in_chunks(request, web.StreamResponse(headers=headers))
     await stream.prepare(request)
     await write_stream(request, stream, messages, frames, arrival)
     await stream.write_eof()

@@ -27,10 +27,10 @@ from gateway.rest.origins import Origins
 from gateway.rest.pages import Pages
 from gateway.rest.routes import Match, RouteTable, routes_of
 from gateway.rest.settings import HttpSettings
-from gateway.rest.streaming import Framing, RawBytes, framing_for, status_json, write_stream
+from gateway.rest.streaming import Framing, RawBytes, framing_for, in_chunks, status_json, write_stream
 from gateway.rest.transcode import HTTP_BODY, fill_mask, request_message
 from gateway.rest.tus import Tus
-from gateway.shared import Shared
+from gateway.shared import Messages, Shared
 
 _LONGEST_NUMBER = 20  # digits of the largest event number
 _SHOWN = 200  # characters of what a client sent that come back in an error
@@ -212,7 +212,7 @@ def _error(error: FramewireError, request_id: str) -> web.Response:
 
 
 async def _stream(
-    request: web.Request, messages: AsyncGenerator[Shared[Message], None] | None, arrival: Arrival, *, raw: bool
+    request: web.Request, messages: Messages | None, arrival: Arrival, *, raw: bool
 ) -> web.StreamResponse:
     if messages is None:
         return web.Response(status=204)  # the one answer after which a browser does not come back
@@ -222,7 +222,7 @@ async def _stream(
         framing = RawBytes(_type_of(first))
         messages = _again(first, messages)
     headers = {"Content-Type": framing.content_type, "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    response = web.StreamResponse(headers=headers)
+    response = in_chunks(request, web.StreamResponse(headers=headers))
     await response.prepare(request)
     if framing.begin:
         await response.write(framing.begin)
@@ -236,9 +236,7 @@ def _type_of(first: Shared[Message] | None) -> str:
     return kind or "application/octet-stream"
 
 
-async def _again(
-    first: Shared[Message] | None, rest: AsyncGenerator[Shared[Message], None]
-) -> AsyncGenerator[Shared[Message], None]:
+async def _again(first: Shared[Message] | None, rest: Messages) -> AsyncGenerator[Shared[Message], None]:
     """What was taken off a stream, put back."""
     async with contextlib.aclosing(rest):
         if first is not None:

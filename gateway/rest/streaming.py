@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self, cast
+from typing import Any, Protocol, Self, cast
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf import json_format
 from google.protobuf.message import Message
@@ -24,10 +23,11 @@ from gateway import errors
 from gateway.pipeline import Arrival
 from gateway.rest.accept import accepts
 from gateway.rest.transcode import to_json
-from gateway.shared import Shared
+from gateway.shared import Messages, Offer, Pushing, Shared
 
 HEARTBEAT = 15.0  # seconds of silence after which a sign of life is sent
 STALLED = 60.0  # seconds a receiver may take nothing before its connection is cut
+_BEHIND = 1 << 15  # bytes a connection has not taken yet above which it is written to by its own task, which can wait
 RECONNECT = 1000  # milliseconds a browser waits before it comes back
 
 
@@ -123,14 +123,24 @@ def status_json(error: FramewireError, request_id: str) -> str:
     return json.dumps(status, ensure_ascii=False, separators=(",", ":"))
 
 
+def in_chunks(request: web.BaseRequest, response: web.StreamResponse) -> web.StreamResponse:
+    """The response, said to be in chunks wherever the client knows what that is."""
+    if request.version == HttpVersion11:
+        response.enable_chunked_encoding()
+    return response
+
+
 async def write_stream(
     request: web.BaseRequest,
     response: web.StreamResponse,
-    messages: AsyncGenerator[Shared[Message], None],
+    messages: Messages,
     framing: Framing,
     arrival: Arrival,
 ) -> None:
-    """Write every message, signs of life in between, and the error that ends it if one does. Closes `messages`."""
+    """Write every message, signs of life in between, and the error that ends it if one does. Closes `messages`.
+
+    The response is prepared and in chunks, unless the client speaks HTTP/1.0.
+    """
     wire, encode = framing.content_type, framing.message
     ended: FramewireError | None = None
     with Pulse(request, response, framing.heartbeat) as pulse:
@@ -138,6 +148,8 @@ async def write_stream(
             async with asyncio.timeout(arrival.timeout), contextlib.aclosing(messages):
                 async for message in messages:
                     await pulse.write(message.encoded(wire, encode))
+                    if response.chunked and isinstance(messages, Pushing):
+                        await messages.pushed(pulse.offer(framing))
         except TimeoutError:
             ended = Unavailable(f"asked for {arrival.timeout:g} s only", code=ErrorCode.DEADLINE_EXCEEDED)
         except FramewireError as error:
@@ -152,10 +164,10 @@ class Pulse:
     One timer a stream, which looks at what happened since: a timer for every message would cost more than the message.
     """
 
-    __slots__ = ("_beat", "_beating", "_loop", "_request", "_response", "_since", "_timer", "_writing")
+    __slots__ = ("_beat", "_beating", "_loop", "_response", "_since", "_timer", "_transport", "_writing")
 
     def __init__(self, request: web.BaseRequest, response: web.StreamResponse, beat: bytes) -> None:
-        self._request = request
+        self._transport = request.transport
         self._response = response
         self._beat = beat
         self._loop = asyncio.get_running_loop()
@@ -171,6 +183,26 @@ class Pulse:
         self._timer.cancel()
         if self._beating is not None:
             self._beating.cancel()
+
+    def offer(self, framing: Framing) -> Offer:
+        """Writes without waiting, past the response, whose chunk is encoded once for all; refuses when that is not
+        possible at this moment.
+        """
+        wire, encode, loop, transport = (
+            f"{framing.content_type} in chunks",
+            framing.message,
+            self._loop,
+            self._transport,
+        )
+
+        def take(message: Shared[Any]) -> bool:
+            if transport is None or transport.is_closing() or transport.get_write_buffer_size() > _BEHIND:
+                return False
+            transport.write(message.encoded(wire, lambda bare: _chunk(encode(bare))))
+            self._since = loop.time()
+            return True
+
+        return take
 
     async def write(self, data: bytes) -> None:
         """Returns when the connection's buffer has room again."""
@@ -195,5 +227,10 @@ class Pulse:
             await self._response.write(self._beat)
 
     def _cut(self) -> None:
-        if self._request.transport is not None:
-            self._request.transport.abort()
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _chunk(data: bytes) -> bytes:
+    """As HTTP/1.1 transfers it."""
+    return b"%x\r\n%b\r\n" % (len(data), data)

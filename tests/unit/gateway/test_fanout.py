@@ -151,3 +151,48 @@ async def test_a_gateway_that_stops_ends_every_watch():
         await anext(watch)
     assert caught.value.code == ErrorCode.SERVER_STOPPING
     assert log.open == 0
+
+
+async def test_a_watcher_may_be_handed_events_and_reads_on_from_the_first_it_refused():
+    log, fanout, given = Log(), Fanout(asyncio.Event()), []
+    watch, other = (fanout.follow("job", log.read, after=0) for _ in range(2))
+    await log.grow(1)
+    assert await take(watch, 1) == [1]
+
+    def offer(event: Shared[Event]) -> bool:
+        if len(given) == 3:
+            return False
+        given.append(event.message.number)
+        return True
+
+    def broken(event: Shared[Event]) -> bool:
+        raise RuntimeError("its connection is gone")
+
+    pushed = asyncio.create_task(watch.pushed(offer))
+    assert await take(other, 1) == [1]
+    failing = asyncio.create_task(other.pushed(broken))
+    await log.grow(6)
+    async with asyncio.timeout(10):
+        await asyncio.gather(pushed, failing)
+    assert given == [2, 3, 4]
+    assert await take(watch, 3) == [5, 6, 7]
+    assert await take(other, 6) == [2, 3, 4, 5, 6, 7]
+    for each in (watch, other):
+        await each.aclose()
+    assert log.open == 0
+
+
+async def test_who_is_handed_events_hears_of_the_end():
+    stopping, log = asyncio.Event(), Log()
+    watch = Fanout(stopping).follow("job", log.read, after=0)
+    await log.grow(1)
+    await take(watch, 1)
+    pushed = asyncio.create_task(watch.pushed(lambda event: True))
+    await asyncio.wait({pushed}, timeout=0.01)
+    assert not pushed.done()
+    stopping.set()
+    async with asyncio.timeout(10):
+        await pushed
+        with pytest.raises(Unavailable):
+            await anext(watch)
+    assert log.open == 0

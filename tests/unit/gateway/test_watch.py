@@ -129,6 +129,29 @@ async def test_events_arrive_while_the_job_runs(here):
     assert await call.read() == grpc.aio.EOF
 
 
+async def test_one_that_reads_slowly_gets_every_event_in_order(here):
+    """4 MB, more than the sockets hold: the gateway hands events over, is refused, waits, and hands over again."""
+    job = await here.submit((await here.upload()).asset_id)
+    await here.relayed()
+    number = await here.say(job.job_id, JOB_STATE_RUNNING)
+    reader, writer = await asyncio.open_connection("127.0.0.1", here.gateway.rest.port, limit=1 << 16)
+    writer.write(f"GET /v1/jobs/{job.job_id}:watch HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")
+    for step in range(400):
+        event = Event(job_id=job.job_id, attempt=1, progress=Progress(stage="x" * 10_000, frames_done=step))
+        number = await here.bus.events.append(event, after=number)
+        if step % 20 == 0:
+            await asyncio.sleep(0)  # the gateway's turn
+    await here.say(job.job_id, JOB_STATE_FAILED)
+    lines = []
+    async with asyncio.timeout(20):
+        while size := int(await reader.readline(), 16):
+            lines.append(json.loads((await reader.readexactly(size + 2))[:-2]))
+    writer.close()
+    assert [int(line["number"]) for line in lines] == list(range(1, 404))
+    assert [line["progress"].get("framesDone", "0") for line in lines[2:-1]] == [str(step) for step in range(400)]
+
+
 async def test_a_log_that_has_forgotten_is_replaced_by_what_the_row_remembers(here):
     job_id = await finished_job(here)
     last = (await over_grpc(here, job_id))[-1][0]
