@@ -38,14 +38,15 @@ class OutputBounds:
         if facts.promised and facts.rate:
             promised = float(facts.promised / facts.rate)
             # half a second of grace: containers round, and the frames themselves are looked at anyway
-            self._check_seconds(min(promised, seconds or promised) - 0.5)
+            self.check_seconds(min(promised, seconds or promised) - 0.5)
 
     def check_frame(self, stamp: Stamp, facts: VideoFacts) -> None:
         """Raise WorkerError (OUTPUT_TOO_LONG) for a frame that ends later than allowed."""
         if self.max_seconds:
-            self._check_seconds(float((stamp.pts + stamp.duration - facts.first_pts) * facts.time_base))
+            self.check_seconds(float((stamp.pts + stamp.duration - facts.first_pts) * facts.time_base))
 
-    def _check_seconds(self, seconds: float) -> None:
+    def check_seconds(self, seconds: float) -> None:
+        """Raise WorkerError (OUTPUT_TOO_LONG) when a result of this length is longer than allowed."""
         if 0 < self.max_seconds < seconds:
             raise WorkerError(
                 f"the result would be longer than the {self.max_seconds:g} s allowed; cut the film or raise the limit",

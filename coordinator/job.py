@@ -6,27 +6,35 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from coordinator.bounds import OutputBounds
+from coordinator.cutting import cut_step, expected_frames, frame_steps, may_copy, run_cut
 from coordinator.flow import Aborted
 from coordinator.inference.interface import InferenceServer
 from coordinator.media.codecs import EncoderSettings, choose_encoding
+from coordinator.media.cut.obstacles import CannotCopy
 from coordinator.media.fidelity import Work, fidelity_report
 from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import Inspection, inspect
-from coordinator.media.thumbnail import make_thumbnail
+from coordinator.media.sound.edited import FADE
+from coordinator.media.thumbnail import make_film_thumbnail, make_thumbnail
 from coordinator.order import Order, Reports, Result
 from coordinator.pipeline import Pipeline
 from coordinator.progress import ProgressMeter
 from coordinator.resume import earlier_work, fingerprint
+from coordinator.silence import decide_cuts
+from coordinator.steps.interface import FrameStep
 from coordinator.steps.registry import prepare_steps
 from coordinator.usage import usage_lines, usage_message
 from framewire.errors import ErrorCode, FramewireError, MediaError
 from framewire.steps.catalogue import models_of
+from framewire.steps.cut_silence import read_cut_settings
 from framewire.steps.output import codec_of, container_of
 from framewire.v1.job_pb2 import (
+    CutFidelity,
     Error,
     LogLine,
     OutputSettings,
@@ -36,10 +44,18 @@ from framewire.work.v1.work_pb2 import InferenceAddress, RunnerDone, RunnerFaile
 
 log = logging.getLogger(__name__)
 
-Connect = Callable[[InferenceAddress], InferenceServer]
-"""From an address to a connected model server."""
+Connect = Callable[[InferenceAddress], InferenceServer | None]
+"""From an address to a connected model server; None for an empty address, when nobody will be asked for anything."""
 KEEP_ALIVE_SECONDS = 5.0
 """Progress is repeated this often while no frame comes out, so that slow work is not taken for death."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A result, and how it was cut when it was not encoded."""
+
+    result: Result
+    cut: CutFidelity | None = None
 
 
 class Job:
@@ -54,6 +70,7 @@ class Job:
         self._segments = Path(order.segments_path or f"{order.output_path}.segments")
         self._limits = MediaLimits()
         self._pipeline: Pipeline | None = None
+        self._remarks: list[str] = []
         self._handed_over = False
 
     def execute(self) -> None:
@@ -91,41 +108,68 @@ class Job:
     def _run(self) -> RunnerDone:
         began = time.monotonic()
         # connected first: then the network can be closed before the first byte of a stranger's file is looked at
-        with contextlib.closing(self._connect(self._order.inference)) as server:
+        server = self._connect(self._order.inference if models_of(self._order.steps) else InferenceAddress())
+        with contextlib.closing(server) if server else contextlib.nullcontext():
             inspection = inspect(self._source, self._limits)
             self._send(RunnerReport(probed=inspection.media))
             meter = ProgressMeter(inspection.video.frames, self._progress)
             with _kept_alive(meter):  # to the end: comparing long files takes its time, too
-                result = self._process(inspection, server, meter)
-                server.close()  # its memory goes back before the comparison, which needs none of it
-                return self._compare(inspection, result, began)
+                done = self._process(inspection, server, meter)
+                if server is not None:
+                    server.close()  # its memory goes back before the comparison, which needs none of it
+                return self._compare(inspection, done, began)
 
-    def _process(self, inspection: Inspection, server: InferenceServer, meter: ProgressMeter) -> Result:
-        steps = prepare_steps(self._order.steps, server)
+    def _process(self, inspection: Inspection, server: InferenceServer | None, meter: ProgressMeter) -> _Done:
+        steps = prepare_steps(frame_steps(self._order.steps), server) if server else []
         order = self._pipeline_order(inspection, server)
-        meter.update(order.earlier.last.frames_out)
+        if order.edits is not None:
+            meter.expect(expected_frames(order.edits, inspection))
         reports = Reports(
             frames=meter.update,
             unit=lambda unit: self._send(RunnerReport(segment=unit)),
             preview=lambda preview: self._send(RunnerReport(preview=preview)),
         )
+        done = self._cut(order, inspection, reports) or self._encode(order, inspection, steps, server, reports)
+        meter.finish(done.result.frames_out)
+        for remark in done.result.remarks:
+            self._say("warning", remark)
+        return done
+
+    def _cut(self, order: Order, inspection: Inspection, reports: Reports) -> _Done | None:
+        """What can be had by copying; None when the pipeline has to do it."""
+        if order.edits is None or not may_copy(self._order.steps, self._order.output):
+            return None
+        try:
+            return _Done(*run_cut(order, inspection, self._limits, reports))
+        except CannotCopy as obstacle:
+            log.info("cannot be cut by copying: %s", obstacle)
+            self._remarks.append(f"the whole film was encoded again: {obstacle.obstacle}")
+            return None
+
+    def _encode(
+        self,
+        order: Order,
+        inspection: Inspection,
+        steps: Sequence[FrameStep],
+        server: InferenceServer | None,
+        reports: Reports,
+    ) -> _Done:
+        reports.frames(order.earlier.last.frames_out)
         self._pipeline = Pipeline(order, inspection, steps, server, limits=self._limits, reports=reports)
         result = self._pipeline.run()
         self._pipeline = None
-        meter.finish(result.frames_out)
-        for remark in result.remarks:
-            self._say("warning", remark)
-        return result
+        return _Done(replace(result, remarks=(*result.remarks, *self._remarks)))
 
-    def _pipeline_order(self, inspection: Inspection, server: InferenceServer) -> Order:
+    def _pipeline_order(self, inspection: Inspection, server: InferenceServer | None) -> Order:
         self._segments.mkdir(parents=True, exist_ok=True)
         settings = encoder_settings(self._order.output)
-        models = [server.contract(model) for model in sorted(models_of(self._order.steps))]
+        models = [server.contract(model) for model in sorted(models_of(self._order.steps))] if server else []
         tools = [*models, choose_encoding(settings, inspection.video)]  # a GPU and a processor encode differently
         work = fingerprint(self._order.steps, self._order.output, tools, inspection.video, self._source)
         earlier, why = earlier_work(self._order.resume, work)
         if why:
             self._say("info", why)
+        step = cut_step(self._order.steps)
         return Order(
             source=self._source,
             target=self._target,
@@ -135,9 +179,12 @@ class Job:
             fingerprint=work,
             earlier=earlier,
             container=container_of(self._order.output),
+            edits=decide_cuts(self._source, step, inspection, self._limits) if step else None,
+            fade=read_cut_settings(step).fade if step else FADE,
         )
 
-    def _compare(self, inspection: Inspection, result: Result, began: float) -> RunnerDone:
+    def _compare(self, inspection: Inspection, done: _Done, began: float) -> RunnerDone:
+        result = done.result
         made = inspect(self._target, self._limits.of_results())
         fidelity = fidelity_report(
             self._source,
@@ -153,23 +200,30 @@ class Job:
             ),
             limits=self._limits.of_results(),
         )
+        if done.cut is not None:
+            fidelity.cut.CopyFrom(done.cut)
         fidelity.usage.CopyFrom(usage_message(result, wall=time.monotonic() - began, cpu=time.process_time()))
-        thumbnail = self._thumbnail(inspection, result)
+        thumbnail = self._thumbnail(made, result)
         for line in usage_lines(result):
             log.info("%s", line)
         return RunnerDone(fidelity=fidelity, media=made.media, thumbnail_path=thumbnail)
 
-    def _thumbnail(self, inspection: Inspection, result: Result) -> str:
+    def _thumbnail(self, made: Inspection, result: Result) -> str:
         """The file's path, or "": a result without one is still a result."""
         path = self._segments / "thumbnail.jpg"
-        third = result.frames_out / 3
-        units = [Path(unit.path) for unit in result.units if unit.segment.first_frame <= third]
         try:
-            path.write_bytes(make_thumbnail(units, inspection.video))
+            path.write_bytes(self._photograph(made, result))
         except Exception:
             log.exception("no thumbnail could be made")
             return ""
         return str(path)
+
+    def _photograph(self, made: Inspection, result: Result) -> bytes:
+        if not result.units:
+            return make_film_thumbnail(self._target, made.video, made.media.duration, self._limits.of_results())
+        third = result.frames_out / 3
+        units = [Path(unit.path) for unit in result.units if unit.segment.first_frame <= third]
+        return make_thumbnail(units, made.video)
 
     def _say(self, level: str, text: str) -> None:
         self._send(RunnerReport(log=LogLine(level=level, text=text)))

@@ -41,6 +41,11 @@ class ProgressMeter:
         self._done = 0
         self._lock = threading.Lock()
 
+    def expect(self, total: int) -> None:
+        """So many frames are expected, 0 when unknown; for when it turns out later."""
+        with self._lock:
+            self._total = total
+
     def update(self, done: int) -> None:
         """`done` frames have been written."""
         with self._lock:

@@ -194,10 +194,10 @@ def numeric(url: str) -> str:
 
 
 def _sealing(connect: Connect, mode: Mode) -> Connect:
-    """Connect, and close the network behind the connection."""
+    """Connect, and close the network behind the connection; without an address only the latter."""
 
-    def connect_and_seal(address: InferenceAddress) -> InferenceServer:
-        server = connect(address)
+    def connect_and_seal(address: InferenceAddress) -> InferenceServer | None:
+        server = connect(address) if address.url else None
         seal(mode)
         return server
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from coordinator.media.jpeg import Photographer
+from coordinator.media.limits import MediaLimits
+from coordinator.media.open import main_video, open_input
 from coordinator.media.probe import VideoFacts
 
 WIDTH = 640
@@ -25,10 +29,27 @@ def make_thumbnail(units: Sequence[Path], facts: VideoFacts) -> bytes:
 
     Raises av.FFmpegError.
     """
+    return _photograph(map(_first_picture, _spread(units)), facts)
+
+
+def make_film_thumbnail(path: Path, facts: VideoFacts, seconds: float, limits: MediaLimits) -> bytes:
+    """The same for a file of this length that is whole. Raises av.FFmpegError, MediaError."""
+    with open_input(path, limits) as film:
+        video = main_video(film, limits)
+        moments = [int(seconds / 3 * number / _LOOKS * av.time_base) for number in range(_LOOKS, 0, -1)]
+        return _photograph((_picture_at(film, video, moment) for moment in moments), facts)
+
+
+def _picture_at(film: InputContainer, video: VideoStream, moment: int) -> VideoFrame | None:
+    """The key frame at or before so many microseconds."""
+    film.seek(moment)
+    return next(iter(film.decode(video)), None)
+
+
+def _photograph(frames: Iterable[VideoFrame | None], facts: VideoFacts) -> bytes:
     best: VideoFrame | None = None
     liveliest = -1.0
-    for path in _spread(units):
-        frame = _first_picture(path)
+    for frame in frames:
         if frame is None:
             continue
         lively = _liveliness(frame)
