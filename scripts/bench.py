@@ -49,7 +49,7 @@ class WholeRun:
 async def run_whole_job(stack: LocalStack, clip: Path, output: Path) -> WholeRun:
     """One job, measured."""
     services = {service.name: service.pid for service in stack.state.services if service.pid}
-    order = ClipOrder(clip=clip, steps=[parse_step("enhance:scale=2")], output=output)
+    order = ClipOrder(clip=clip, steps=[parse_step("enhance:model=upscale_bicubic_x2")], output=output)
     async with Client(stack.state.grpc) as client:
         with Meter(services, stack.folder.root).measured() as usage:
             began = time.perf_counter()

@@ -17,6 +17,8 @@ from servers import stop, wait_until
 
 from framewire.stack.folder import DataFolder
 
+QUICK_STEP = "enhance:model=upscale_bicubic_x2"
+"""Enlarges as quickly as anything does, for tests that ask another question than how good it looks."""
 FRAMEWIRE = str(Path(sys.executable).with_name("framewire"))
 
 

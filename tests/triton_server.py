@@ -16,6 +16,8 @@ from servers import free_port, running
 from framewire.stack import triton
 
 BUILT_IN_MODELS = Path(__file__).resolve().parent.parent / "triton_models"
+BICUBIC = "upscale_bicubic_x2"
+"""The built-in model that costs the least."""
 
 
 @dataclass(frozen=True)

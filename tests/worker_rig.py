@@ -14,6 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from triton_server import BICUBIC
+
 from coordinator.settings import RunnerSettings, WorkerSettings
 from coordinator.worker import Worker
 from framewire.bus.interface import Bus
@@ -31,8 +33,6 @@ WITHIN = 20.0
 """Seconds a test waits for what must come, on a busy machine too."""
 
 SUCCEED: list[list[Any]] = [["probe"], ["progress", 0.0, 1.0], ["write", "a result"], ["done"]]
-
-BICUBIC = "upscale_bicubic_x2"
 
 
 class FakeModelServer(FakeModelControl):
@@ -113,7 +113,7 @@ class Rig:
             job_id=new_job_id(),
             workspace_id="ws",
             inputs=[file],
-            steps=[Step(enhance=Enhance(scale=2))] if lane == LANE_GPU else [],
+            steps=[Step(enhance=Enhance(model=BICUBIC))] if lane == LANE_GPU else [],
             lane=lane,
             priority=1,
             max_attempts=max_attempts,

@@ -11,8 +11,9 @@ from coordinator.steps.interface import FrameStep
 from framewire.errors import ErrorCode, StepError
 from framewire.v1.step_pb2 import Step
 
-Prepare = Callable[[Any, InferenceServer], FrameStep]
-"""From a step's own message and the model server to the prepared step. Raises StepError or Unavailable."""
+Prepare = Callable[[Any, InferenceServer], Sequence[FrameStep]]
+"""From a step's own message and the model server to what is done to each frame, in order. Raises StepError or
+Unavailable."""
 
 STEPS: Mapping[str, Prepare] = {
     "enhance": enhance.prepare,
@@ -23,10 +24,10 @@ STEPS: Mapping[str, Prepare] = {
 
 def prepare_steps(steps: Sequence[Step], server: InferenceServer) -> list[FrameStep]:
     """Every step of a job, in order. Raises StepError (STEP_UNKNOWN, STEP_INVALID, MODEL_UNKNOWN) or Unavailable."""
-    return [_prepare(step, server) for step in steps]
+    return [prepared for step in steps for prepared in _prepare(step, server)]
 
 
-def _prepare(step: Step, server: InferenceServer) -> FrameStep:
+def _prepare(step: Step, server: InferenceServer) -> Sequence[FrameStep]:
     kind = step.WhichOneof("kind")
     if kind is None or kind not in STEPS:
         raise StepError(f"this worker has no step {kind or 'of that kind'}", code=ErrorCode.STEP_UNKNOWN)

@@ -17,7 +17,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 
 from framewire._buf.validate import validate_pb2
 from framewire.errors import ErrorCode, NotFound, StepError, Violation
-from framewire.steps.contract import default_model
+from framewire.steps.contract import default_model, rounds
 from framewire.steps.cut_silence import DEFAULTS as CUT_DEFAULTS
 from framewire.steps.output import ending_of
 from framewire.v1 import step_pb2
@@ -140,7 +140,7 @@ def _check_model(path: str, name: str, step: Step, served: Mapping[str, ModelInf
     if name == "denoise" and model.scale != 1:
         message = f"{wanted} enlarges {model.scale} times; use it with enhance"
         raise StepError(message, violations=[Violation(f"{path}.model", message)])
-    if name == "enhance" and parameters.HasField("scale") and parameters.scale != model.scale:
+    if name == "enhance" and parameters.HasField("scale") and not rounds(model.scale, parameters.scale):
         message = f"{wanted} enlarges {model.scale} times, not {parameters.scale}"
         raise StepError(message, violations=[Violation(f"{path}.scale", message)])
 

@@ -42,7 +42,7 @@ from typing import Final
 from framewire.v1.step_pb2 import ModelInfo
 
 DEFAULT_MODELS: Final[Mapping[str, Mapping[int, str]]] = {
-    "enhance": {0: "upscale_bicubic_x2", 2: "upscale_bicubic_x2"},
+    "enhance": {0: "enhance_x2"},
     "denoise": {0: "denoise"},
 }
 """By step, and by the scale that was asked for: the model that is used when none is named. 0: none was asked for."""
@@ -52,6 +52,14 @@ def default_model(step: str, scale: int = 0) -> str:
     """The model this step takes when none is named; for a scale that no model of the table has, that of scale 0."""
     by_scale = DEFAULT_MODELS[step]
     return by_scale.get(scale) or by_scale[0]
+
+
+def rounds(model_scale: int, wanted: int) -> int:
+    """How many times in a row a model of this scale makes a picture `wanted` times larger; 0: it never does."""
+    count, reached = 1, model_scale
+    while 1 < model_scale and reached < wanted:
+        count, reached = count + 1, reached * model_scale
+    return count if reached == wanted else 0
 
 
 DEFAULT_ENHANCE_MODEL: Final = default_model("enhance")

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from chaos.proxy import Mood
 from chaos.site import WORKERS, Site
+from triton_server import BICUBIC
 
 from framewire.errors import ErrorCode, FramewireError
 from framewire.jobs.states import ends_job
@@ -145,7 +146,7 @@ class Drill:
             while True:
                 try:
                     return await self._site.client.create_job(
-                        [asset.asset_id], [Step(enhance=Enhance(scale=2))], idempotency_key=key
+                        [asset.asset_id], [Step(enhance=Enhance(model=BICUBIC))], idempotency_key=key
                     )
                 except FramewireError as error:
                     if not error.retryable and error.code != ErrorCode.MODEL_UNKNOWN:

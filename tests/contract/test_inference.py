@@ -11,12 +11,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from recurrent_model import RUNNING_SUM
-from triton_server import RunningTriton
+from triton_server import BICUBIC, RunningTriton
 
 from coordinator.inference.interface import Arena, Block, InferenceServer
 from coordinator.inference.triton import TritonServer, TritonSettings
 from framewire.errors import ErrorCode, StepError, Unavailable
-from framewire.steps.contract import DEFAULT_ENHANCE_MODEL, ModelContract
+from framewire.steps.contract import ModelContract
 from framewire.testing.inference import FakeInferenceServer, fake_contract, fake_recurrent_contract
 
 WITHIN = 30.0
@@ -41,7 +41,7 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
 
 def _connect(request: pytest.FixtureRequest) -> InferenceServer:
     if request.param == "fake":
-        return FakeInferenceServer([fake_contract(), fake_recurrent_contract(RUNNING_SUM)])
+        return FakeInferenceServer([fake_contract(BICUBIC), fake_recurrent_contract(RUNNING_SUM)])
     running: RunningTriton = request.getfixturevalue("triton_server")
     return TritonServer(TritonSettings(url=running.url, key=running.key, shared_memory="shared" in request.param))
 
@@ -53,7 +53,7 @@ def server(connect: Connect) -> InferenceServer:
 
 @pytest.fixture
 def contract(server: InferenceServer) -> ModelContract:
-    return server.contract(DEFAULT_ENHANCE_MODEL)
+    return server.contract(BICUBIC)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def levels_of(block: Block, frames: int) -> list[set[int]]:
 
 
 def test_the_default_model_says_what_it_does(contract: ModelContract) -> None:
-    assert contract.name == DEFAULT_ENHANCE_MODEL
+    assert contract.name == BICUBIC
     assert contract.scale == 2
     assert contract.size_multiple == 1
     assert contract.max_batch >= 1

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from clips import read_clip
-from local_stack import Stack, processes_of, shared_memory_of, started
+from local_stack import QUICK_STEP, Stack, processes_of, shared_memory_of, started
 from servers import listens, wait_until
 
 
@@ -22,7 +22,7 @@ def own_stack(tmp_path: Path) -> Iterator[Stack]:
 
 
 def submitted(stack: Stack, clip: Path) -> str:
-    answer = stack.run("submit", clip, "--step", "enhance", "--json")
+    answer = stack.run("submit", clip, "--step", QUICK_STEP, "--json")
     assert answer.code == 0, answer.err
     return next(record["job"]["jobId"] for record in answer.records if "job" in record)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import av
 from clips import read_clip
-from local_stack import Stack, framewire, processes_of, shared_memory_of
+from local_stack import QUICK_STEP, Stack, framewire, processes_of, shared_memory_of
 
 
 def test_a_clip_comes_back_twice_the_size_with_its_sound_bit_for_bit(stack: Stack, clip: Path, tmp_path: Path) -> None:
@@ -21,14 +21,16 @@ def test_a_clip_comes_back_twice_the_size_with_its_sound_bit_for_bit(stack: Stac
     assert after.audio == before.audio
 
 
-def test_two_steps_are_one_chain(stack: Stack, clip: Path, tmp_path: Path) -> None:
-    answer = stack.run("run", clip, "--step", "enhance", "--step", "enhance:scale=2", "-o", tmp_path / "out.mp4")
+def test_several_steps_are_one_chain(stack: Stack, clip: Path, tmp_path: Path) -> None:
+    answer = stack.run(
+        "run", clip, "--step", "denoise", "--step", QUICK_STEP, "--step", QUICK_STEP, "-o", tmp_path / "out.mp4"
+    )
     assert answer.code == 0, answer.err
     assert read_clip(tmp_path / "out.mp4").pictures[0].shape == (720, 1280, 3)
 
 
 def test_a_real_clip_keeps_its_frames_its_duration_and_its_sound(stack: Stack, cars: Path, tmp_path: Path) -> None:
-    answer = stack.run("run", cars, "--step", "enhance:scale=2", "-o", tmp_path / "out.mp4", "--json", timeout=170)
+    answer = stack.run("run", cars, "--step", QUICK_STEP, "-o", tmp_path / "out.mp4", "--json", timeout=170)
     assert answer.code == 0, answer.err
     before, after = read_clip(cars, pictures=False), read_clip(tmp_path / "out.mp4", pictures=False)
     assert len(before.video_pts) == len(after.video_pts) == 377
@@ -39,7 +41,7 @@ def test_a_real_clip_keeps_its_frames_its_duration_and_its_sound(stack: Stack, c
 
 
 def test_progress_is_streamed_while_the_job_runs(stack: Stack, long_clip: Path, tmp_path: Path) -> None:
-    answer = stack.run("run", long_clip, "--step", "enhance", "-o", tmp_path / "out.mp4", "--json", timeout=170)
+    answer = stack.run("run", long_clip, "--step", QUICK_STEP, "-o", tmp_path / "out.mp4", "--json", timeout=170)
     assert answer.code == 0, answer.err
     events = [record["event"] for record in answer.records if "event" in record]
     fractions = [event["progress"].get("fraction", 0.0) for event in events if "progress" in event]
@@ -50,7 +52,7 @@ def test_progress_is_streamed_while_the_job_runs(stack: Stack, long_clip: Path, 
 
 
 def test_watching_from_the_middle_shows_the_same_events_from_the_first(stack: Stack, long_clip: Path) -> None:
-    submitted = stack.run("submit", long_clip, "--step", "enhance", "--json")
+    submitted = stack.run("submit", long_clip, "--step", QUICK_STEP, "--json")
     job = next(record["job"]["jobId"] for record in submitted.records if "job" in record)
     with stack.start("watch", job, "--json") as early:
         assert early.stdout is not None

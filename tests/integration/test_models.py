@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from recurrent_model import RUNNING_SUM, write_running_sum
 from servers import free_port
-from triton_server import BUILT_IN_MODELS, RunningTriton, start_triton
+from triton_server import BICUBIC, BUILT_IN_MODELS, RunningTriton, start_triton
 
 from coordinator.inference.control import TritonControl
 from coordinator.inference.keeper import ModelKeeper
@@ -21,7 +21,6 @@ from coordinator.inference.meter import MemoryMeter, NvidiaGpus
 from coordinator.inference.triton import TritonServer, TritonSettings
 from framewire.bus.nats import NatsBus
 from framewire.errors import ErrorCode, StepError, Unavailable
-from framewire.steps.contract import DEFAULT_ENHANCE_MODEL
 from framewire.work.v1.work_pb2 import WorkerStatus
 
 WITHIN = 60.0
@@ -43,7 +42,7 @@ def own_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def empty_triton(tmp_path_factory: pytest.TempPathFactory, own_models: Path) -> Iterator[RunningTriton]:
     """A Triton that has loaded nothing, with one of the built-in models."""
     models = tmp_path_factory.mktemp("models")
-    shutil.copytree(BUILT_IN_MODELS / DEFAULT_ENHANCE_MODEL, models / DEFAULT_ENHANCE_MODEL)
+    shutil.copytree(BUILT_IN_MODELS / BICUBIC, models / BICUBIC)
     with start_triton(tmp_path_factory.mktemp("triton"), models, more_models=[own_models], load=()) as server:
         yield server
 
@@ -108,14 +107,14 @@ def test_a_model_is_loaded_measured_and_unloaded(control: TritonControl) -> None
 def test_a_bad_model_says_what_is_wrong_and_the_others_are_served(
     control: TritonControl, model: str, code: ErrorCode, says: str
 ) -> None:
-    control.load(DEFAULT_ENHANCE_MODEL)
+    control.load(BICUBIC)
     with pytest.raises(StepError, match=says) as caught:
         control.load(model)
     assert caught.value.code == code
     assert not caught.value.retryable
     assert "\n" not in caught.value.message
-    assert [name for name, loaded in control.models().items() if loaded] == [DEFAULT_ENHANCE_MODEL]
-    control.warm_up(control.load(DEFAULT_ENHANCE_MODEL))
+    assert [name for name, loaded in control.models().items() if loaded] == [BICUBIC]
+    control.warm_up(control.load(BICUBIC))
 
 
 def test_a_model_put_there_while_the_server_runs_can_be_loaded(control: TritonControl, own_models: Path) -> None:
@@ -150,7 +149,7 @@ async def test_two_workers_share_a_server_within_what_was_measured(
 
     await keeper("w1").introduce()
     known = {model.name: model.memory_bytes for model in await keeper("w2").catalogue()}
-    assert set(known) == {DEFAULT_ENHANCE_MODEL, RUNNING_SUM}  # and not those that cannot be used
+    assert set(known) == {BICUBIC, RUNNING_SUM}  # and not those that cannot be used
     budget = max(known.values()) + min(known.values()) // 2  # either, not both
     keepers = [keeper(worker, budget) for worker in controls]
     await keepers[0].introduce()  # both are loaded: it has to come within its budget
@@ -161,8 +160,8 @@ async def test_two_workers_share_a_server_within_what_was_measured(
             assert [name for name, loaded in control.models().items() if loaded] == [model]
 
     async with asyncio.timeout(WITHIN):
-        await use(keepers[0], DEFAULT_ENHANCE_MODEL)
-        await asyncio.gather(use(keepers[0], DEFAULT_ENHANCE_MODEL), use(keepers[1], RUNNING_SUM))
+        await use(keepers[0], BICUBIC)
+        await asyncio.gather(use(keepers[0], BICUBIC), use(keepers[1], RUNNING_SUM))
     assert 2 <= sum(keeper.counters.evictions for keeper in keepers) <= 3
     controls["w2"].close()
 
@@ -174,7 +173,7 @@ def test_a_model_whose_process_dies_over_a_batch_is_worth_another_try_and_the_ne
     port = free_port()
     with start_triton(tmp_path, load=(), port=port) as running:
         control = control_of(running)
-        contract = control.load(DEFAULT_ENHANCE_MODEL)
+        contract = control.load(BICUBIC)
         server = TritonServer(TritonSettings(url=running.url, key=running.key))
         arena = server.open_arena(block_bytes=1 << 20, blocks=2)
         blocks = arena.acquire(timeout=1), arena.acquire(timeout=1)
@@ -187,7 +186,7 @@ def test_a_model_whose_process_dies_over_a_batch_is_worth_another_try_and_the_ne
         control.close()
     with start_triton(tmp_path, load=(), port=port) as running:  # as a supervisor does
         control = control_of(running)
-        control.warm_up(control.load(DEFAULT_ENHANCE_MODEL))
+        control.warm_up(control.load(BICUBIC))
         control.close()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from clips import Clip, make_clip
-from triton_server import RunningTriton
+from triton_server import BICUBIC, RunningTriton
 from worker_rig import runs
 
 from coordinator.child import RunnerProcess
@@ -41,7 +41,7 @@ def order(folder: Path, source: Path, server: RunningTriton | None = None) -> Ru
     return RunnerOrder(
         job_id="job_1",
         attempt=1,
-        steps=[Step(enhance=Enhance(scale=2))] if server else [],
+        steps=[Step(enhance=Enhance(model=BICUBIC))] if server else [],
         output=OutputSettings(preset="ultrafast"),
         input_path=str(source),
         output_path=str(folder / "out.mp4"),

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from clips import Clip, make_clip
-from local_stack import FRAMEWIRE, processes_of
+from local_stack import FRAMEWIRE, QUICK_STEP, processes_of
 
 from framewire.client import Client
 from framewire.client.run import ClipOrder, RunObserver, run_clip
@@ -50,7 +50,7 @@ async def stack(tmp_path: Path) -> AsyncIterator[LocalStack]:
 async def one_job(stack: LocalStack, clip: Path, output: Path) -> str:
     """The id of a job that has succeeded."""
     async with Client(stack.state.grpc) as client:
-        order = ClipOrder(clip=clip, steps=[parse_step("enhance:scale=2")], output=output)
+        order = ClipOrder(clip=clip, steps=[parse_step(QUICK_STEP)], output=output)
         return (await run_clip(client, order, RunObserver())).job_id
 
 
@@ -137,7 +137,7 @@ async def test_a_server_that_cannot_start_fails_the_start_with_the_end_of_its_lo
 @contextlib.asynccontextmanager
 async def running_by_itself(clip: Path, tmp_path: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """`framewire run` with a stack of its own, at the moment its job has begun to process frames."""
-    argv = [FRAMEWIRE, "run", str(clip), "--step", "enhance", "-o", str(tmp_path / "out" / "out.mp4"), "--json"]
+    argv = [FRAMEWIRE, "run", str(clip), "--step", QUICK_STEP, "-o", str(tmp_path / "out" / "out.mp4"), "--json"]
     (tmp_path / "out").mkdir()
     process = await asyncio.create_subprocess_exec(
         *argv, "--data", str(tmp_path / "data"), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from recurrent_model import RUNNING_SUM
 from servers import free_port, wait_until
-from triton_server import BUILT_IN_MODELS, RunningTriton, start_triton
+from triton_server import BICUBIC, BUILT_IN_MODELS, RunningTriton, start_triton
 
 from coordinator.inference.regions import SHARED_MEMORY, RegionName
 from coordinator.inference.triton import TritonServer, TritonSettings
@@ -25,7 +25,7 @@ from coordinator.steps.model import ModelStep
 from exporters import bicubic
 from framewire.errors import ErrorCode, StepError, Unavailable, WorkerError
 from framewire.stack import triton
-from framewire.steps.contract import DEFAULT_ENHANCE_MODEL, ModelContract
+from framewire.steps.contract import ModelContract
 
 WITHIN = 30.0
 
@@ -45,7 +45,7 @@ def server(request: pytest.FixtureRequest, triton_server: RunningTriton) -> Iter
 
 
 def upscale(server: TritonServer, frames: np.ndarray) -> np.ndarray:
-    contract = server.contract(DEFAULT_ENHANCE_MODEL)
+    contract = server.contract(BICUBIC)
     batch, height, width, _ = frames.shape
     arena = server.open_arena(block_bytes=frames.size * 4, blocks=2)
     try:
@@ -153,14 +153,14 @@ def test_the_key_can_be_hidden_from_other_users_and_still_opens(triton_server: R
     assert triton.hide_key(triton_server.pid, triton_server.key)
     assert triton_server.key.encode() not in arguments.read_bytes()
     server = connect(triton_server)
-    assert DEFAULT_ENHANCE_MODEL in [contract.name for contract in server.models()]
+    assert BICUBIC in [contract.name for contract in server.models()]
     server.close()
 
 
 def test_no_server_at_the_address_is_worth_another_try() -> None:
     server = TritonServer(TritonSettings(url=f"127.0.0.1:{free_port()}", shared_memory=False))
     with pytest.raises(Unavailable) as caught:
-        server.contract(DEFAULT_ENHANCE_MODEL)
+        server.contract(BICUBIC)
     server.close()
     assert caught.value.code == ErrorCode.INFERENCE_UNAVAILABLE
     assert caught.value.retryable
@@ -170,7 +170,7 @@ def test_after_a_restart_old_arenas_are_worth_another_try_and_new_ones_work(tmp_
     port = free_port()
     with start_triton(tmp_path, port=port) as first:
         server = connect(first)
-        contract = server.contract(DEFAULT_ENHANCE_MODEL)
+        contract = server.contract(BICUBIC)
         arena = server.open_arena(block_bytes=1 << 16, blocks=2)
         blocks = arena.acquire(timeout=1), arena.acquire(timeout=1)
         os.kill(first.pid, signal.SIGKILL)
@@ -221,8 +221,8 @@ def test_a_model_that_does_not_load_leaves_the_others_served(tmp_path: Path) -> 
     models = tmp_path / "models"
     shutil.copytree(BUILT_IN_MODELS, models)
     broken = models / "broken"
-    shutil.copytree(models / DEFAULT_ENHANCE_MODEL, broken)
-    config = (broken / "config.pbtxt").read_text().replace(DEFAULT_ENHANCE_MODEL, "broken")
+    shutil.copytree(models / BICUBIC, broken)
+    config = (broken / "config.pbtxt").read_text().replace(BICUBIC, "broken")
     (broken / "config.pbtxt").write_text(config)
     (broken / "1" / "model.onnx").write_bytes(b"not a graph")
     with start_triton(tmp_path, models) as running:
@@ -268,7 +268,7 @@ def test_a_recurrent_model_sees_batches_in_order_however_many_are_under_way(serv
 
 def test_tiles_that_overlap_by_what_a_pixel_looks_at_leave_no_seam(server: TritonServer) -> None:
     frames = np.random.default_rng(3).integers(0, 256, (2, PICTURE.height, PICTURE.width, 3), dtype=np.uint8)
-    contract = replace(server.contract(DEFAULT_ENHANCE_MODEL), overlap=0, max_pixels=0)
+    contract = replace(server.contract(BICUBIC), overlap=0, max_pixels=0)
     (whole,) = through(server, contract, frames)
 
     def error(overlap: int) -> int:

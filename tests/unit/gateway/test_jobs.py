@@ -25,7 +25,7 @@ from framewire.work.v1.work_pb2 import WorkerStatus
 from gateway.fleet import Fleet
 from gateway.models import LiveModels
 
-X2 = ModelInfo(name="upscale_bicubic_x2", scale=2)
+X2 = ModelInfo(name="enhance_x2", scale=2)
 
 
 def info_of(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:

@@ -188,7 +188,7 @@ async def test_a_url_stays_the_same_until_it_is_about_to_run_out(log):
 
 
 async def test_the_playlist_is_the_body_of_an_answer_on_every_wire(here):
-    await here.announce(ModelInfo(name="upscale_bicubic_x2", scale=2))
+    await here.announce(ModelInfo(name="enhance_x2", scale=2))
     job = await here.submit((await here.upload()).asset_id)
     await here.relayed()
     request = GetPlaylistRequest(job_id=job.job_id)

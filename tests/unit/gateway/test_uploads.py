@@ -184,7 +184,7 @@ async def test_only_a_few_uploads_are_read_at_once(here):
 
 
 async def test_a_thumbnail_is_signed_where_there_is_one_and_refused_where_there_is_none(here):
-    await here.announce(ModelInfo(name="upscale_bicubic_x2", scale=2))
+    await here.announce(ModelInfo(name="enhance_x2", scale=2))
     source = await here.upload()
     job = await here.submit(source.asset_id)
     await here.relayed()

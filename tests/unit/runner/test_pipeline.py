@@ -239,7 +239,7 @@ class Started(FakeInferenceServer):
 def test_stopping_ends_a_run_that_waits_for_the_model(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", Clip(frames=40))
     server = Started()
-    run = pipeline(source, tmp_path / "out.mp4", server, enhance("upscale_bicubic_x2"))
+    run = pipeline(source, tmp_path / "out.mp4", server, enhance(""))
 
     def stop() -> None:
         assert server.started.wait(10)

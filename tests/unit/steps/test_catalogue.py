@@ -103,7 +103,7 @@ def test_a_model_nobody_serves_is_unknown_and_the_known_ones_are_named():
     with pytest.raises(StepError) as caught:
         catalogue.check_models([Step(enhance=Enhance()), Step(enhance=Enhance(model="nope"))], [X2, X4])
     assert caught.value.code == ErrorCode.MODEL_UNKNOWN
-    assert f"{X4.name}, {X2.name}" in caught.value.message
+    assert f"{X2.name}, {X4.name}" in caught.value.message
     assert caught.value.violations[0].field == "steps[1].enhance.model"
 
 
