@@ -618,6 +618,7 @@ class FidelityReport(message.Message):
     REMARKS_FIELD_NUMBER: builtins.int
     USAGE_FIELD_NUMBER: builtins.int
     CUT_FIELD_NUMBER: builtins.int
+    EDIT_FIELD_NUMBER: builtins.int
     frames_in: builtins.int
     """Frames decoded from the input and frames in the result."""
     frames_out: builtins.int
@@ -656,6 +657,10 @@ class FidelityReport(message.Message):
     def cut(self) -> CutFidelity:
         """How a film was cut without being encoded again; not set when it was, then `remarks` say why."""
 
+    @builtins.property
+    def edit(self) -> EditFidelity:
+        """Set when parts of the film were cut or run at another speed; then frames are compared with the list of what is kept."""
+
     def __init__(
         self,
         *,
@@ -674,10 +679,51 @@ class FidelityReport(message.Message):
         remarks: abc.Iterable[builtins.str] | None = ...,
         usage: Usage | None = ...,
         cut: CutFidelity | None = ...,
+        edit: EditFidelity | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["checks", b"checks", "cut", b"cut", "usage", b"usage", "video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["checks", b"checks", "cut", b"cut", "edit", b"edit", "usage", b"usage", "video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["audio", b"audio", "av_drift_ms", b"av_drift_ms", "checks", b"checks", "cut", b"cut", "duration_in", b"duration_in", "duration_out", b"duration_out", "frames_in", b"frames_in", "frames_out", b"frames_out", "held_frames", b"held_frames", "left_out", b"left_out", "remarks", b"remarks", "tags", b"tags", "usage", b"usage", "video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["audio", b"audio", "av_drift_ms", b"av_drift_ms", "checks", b"checks", "cut", b"cut", "duration_in", b"duration_in", "duration_out", b"duration_out", "edit", b"edit", "frames_in", b"frames_in", "frames_out", b"frames_out", "held_frames", b"held_frames", "left_out", b"left_out", "remarks", b"remarks", "tags", b"tags", "usage", b"usage", "video_in", b"video_in", "video_out", b"video_out"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class EditFidelity(message.Message):
+    """How well the result follows the list of what is kept, found in both files' packets."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    FRAMES_EXPECTED_FIELD_NUMBER: builtins.int
+    FRAMES_CUT_FIELD_NUMBER: builtins.int
+    FRAMES_SURPLUS_FIELD_NUMBER: builtins.int
+    JOINS_FIELD_NUMBER: builtins.int
+    LARGEST_ERROR_MS_FIELD_NUMBER: builtins.int
+    LARGEST_OFFSET_MS_FIELD_NUMBER: builtins.int
+    frames_expected: builtins.int
+    """Frames the list keeps; the result has as many when all is well."""
+    frames_cut: builtins.int
+    """Frames of the input that are not in the result because they are cut."""
+    frames_surplus: builtins.int
+    """Frames left out of parts that run faster, so that no more of them come in a second than in the film."""
+    joins: builtins.int
+    """Places where what follows did not follow before, or goes on at another speed or volume."""
+    largest_error_ms: builtins.float
+    """Largest difference between the time of a frame in the result and that in the list."""
+    largest_offset_ms: builtins.float
+    """Largest offset of sound against the picture behind a join, where none was before."""
+    def __init__(
+        self,
+        *,
+        frames_expected: builtins.int = ...,
+        frames_cut: builtins.int = ...,
+        frames_surplus: builtins.int = ...,
+        joins: builtins.int = ...,
+        largest_error_ms: builtins.float = ...,
+        largest_offset_ms: builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["frames_cut", b"frames_cut", "frames_expected", b"frames_expected", "frames_surplus", b"frames_surplus", "joins", b"joins", "largest_error_ms", b"largest_error_ms", "largest_offset_ms", b"largest_offset_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -886,6 +932,9 @@ class AudioFidelity(message.Message):
     SHA256_IN_FIELD_NUMBER: builtins.int
     SHA256_OUT_FIELD_NUMBER: builtins.int
     IDENTICAL_FIELD_NUMBER: builtins.int
+    EDITED_FIELD_NUMBER: builtins.int
+    SAMPLES_OUT_FIELD_NUMBER: builtins.int
+    SAMPLES_EXPECTED_FIELD_NUMBER: builtins.int
     codec: builtins.str
     packets_in: builtins.int
     packets_out: builtins.int
@@ -894,6 +943,15 @@ class AudioFidelity(message.Message):
     sha256_out: builtins.str
     identical: builtins.bool
     """Same packets, bit for bit."""
+    edited: builtins.str
+    """What the steps did to it, e.g. `cut and encoded again (aac)`; empty when they leave sound alone. Then `identical` is
+    no measure.
+    """
+    samples_out: builtins.int
+    """Samples written, and those of the whole list of what is kept; a track that ends before the film has fewer. 0 where
+    packets were copied.
+    """
+    samples_expected: builtins.int
     def __init__(
         self,
         *,
@@ -903,10 +961,13 @@ class AudioFidelity(message.Message):
         sha256_in: builtins.str = ...,
         sha256_out: builtins.str = ...,
         identical: builtins.bool = ...,
+        edited: builtins.str = ...,
+        samples_out: builtins.int = ...,
+        samples_expected: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["codec", b"codec", "identical", b"identical", "packets_in", b"packets_in", "packets_out", b"packets_out", "sha256_in", b"sha256_in", "sha256_out", b"sha256_out"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["codec", b"codec", "edited", b"edited", "identical", b"identical", "packets_in", b"packets_in", "packets_out", b"packets_out", "samples_expected", b"samples_expected", "samples_out", b"samples_out", "sha256_in", b"sha256_in", "sha256_out", b"sha256_out"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
