@@ -196,6 +196,8 @@ class Job:
                 held=result.held,
                 left_out=result.left_out,
                 remarks=result.remarks,
+                edits=result.edits,
+                sounds=result.sounds,
                 counters=result.counters,
             ),
             limits=self._limits.of_results(),

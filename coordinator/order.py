@@ -14,6 +14,7 @@ from coordinator.flow import StageUsage
 from coordinator.media.codecs import EncoderSettings
 from coordinator.media.passengers import LeftOut
 from coordinator.media.sound.edited import FADE
+from coordinator.media.sound.render import RenderedSound
 from coordinator.resume import EarlierWork
 from framewire.edits.edit_list import EditList
 from framewire.v1.job_pb2 import Preview
@@ -79,3 +80,7 @@ class Result:
     usage: tuple[StageUsage, ...]
     parts: tuple[PartTime, ...]
     """Where the time went."""
+    edits: EditList | None = None
+    """What was kept of the film; None: all of it."""
+    sounds: tuple[RenderedSound, ...] = ()
+    """Tracks that were encoded again."""

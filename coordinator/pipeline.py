@@ -260,6 +260,8 @@ class Pipeline:
             remarks=tuple(self._remarks(reader, feed, written)),
             usage=tuple(self._flow.usage),
             parts=tuple(self._account.parts()),
+            edits=self._order.edits,
+            sounds=written.sounds,
         )
 
     def _remarks(self, reader: Reader, feed: Feed, written: Assembled) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -15,13 +15,18 @@ from av.stream import Stream
 from numpy.typing import NDArray
 
 from coordinator.media.checks import report
+from coordinator.media.edit_fidelity import EditComparison, describe_edit
 from coordinator.media.errors import reading
 from coordinator.media.limits import MediaLimits
 from coordinator.media.open import main_video, open_input
 from coordinator.media.packets import packets
 from coordinator.media.passengers import LeftOut
 from coordinator.media.probe import Inspection, codec_name
+from coordinator.media.retiming import Retiming
+from coordinator.media.sound.render import RenderedSound
 from coordinator.media.tags import compare_tags
+from coordinator.media.timeline import Stamp
+from framewire.edits.edit_list import EditList
 from framewire.v1.job_pb2 import AudioFidelity, FidelityReport, Omission, TagFidelity
 
 
@@ -29,6 +34,7 @@ from framewire.v1.job_pb2 import AudioFidelity, FidelityReport, Omission, TagFid
 class _Track:
     """What demuxing tells of one track."""
 
+    index: int
     codec: str
     time_base: Fraction
     packets: int = 0
@@ -38,6 +44,8 @@ class _Track:
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
     shown: array[int] = field(default_factory=lambda: array("q"))
     """Of a video track: pts of its pictures, in the order of the file."""
+    lengths: array[int] = field(default_factory=lambda: array("q"))
+    """And for how long each is shown, 0 when unknown."""
 
     def add(self, packet: Packet[Stream], *, payload: bool) -> None:
         if payload:
@@ -46,6 +54,7 @@ class _Track:
             return
         elif packet.pts is not None:
             self.shown.append(packet.pts)
+            self.lengths.append(packet.duration or 0)
         self.packets += 1
         if packet.pts is not None:
             self.first = packet.pts if self.first is None else min(self.first, packet.pts)
@@ -57,6 +66,12 @@ class _Track:
         ordered = np.sort(np.frombuffer(self.shown, np.int64))
         ticks = (ordered - ordered[:1]).astype(np.float64)
         return ticks * self.time_base.numerator / self.time_base.denominator  # exact, then rounded once
+
+    def stamps(self) -> Iterator[Stamp]:
+        """Of all pictures, in the order of showing."""
+        pts, lengths = np.frombuffer(self.shown, np.int64), np.frombuffer(self.lengths, np.int64)
+        for place in np.argsort(pts, kind="stable"):
+            yield Stamp(pts=int(pts[place]), duration=int(lengths[place]))
 
     @property
     def start(self) -> Fraction:
@@ -83,6 +98,10 @@ class Work:
     """Of them, those that repeat the one before and were not computed again."""
     left_out: tuple[LeftOut, ...] = ()
     remarks: tuple[str, ...] = ()
+    edits: EditList | None = None
+    """What was kept; None when all was, with its time stamps and its sound."""
+    sounds: tuple[RenderedSound, ...] = ()
+    """Tracks that were encoded again."""
     counters: Mapping[str, int] = field(default_factory=dict)
     """Of the checks of frames, among others."""
 
@@ -92,8 +111,9 @@ def fidelity_report(
 ) -> FidelityReport:
     """Compare a job's input with its result. `source` and `result`: what `inspect` finds in them. Raises MediaError."""
     old, new = _scan(before, limits), _scan(after, limits)
-    tags = compare_tags(before, after, source.video, result.video, limits)
-    return FidelityReport(
+    retiming = Retiming(work.edits, source.video) if work.edits is not None else None
+    tags = compare_tags(before, after, source.video, result.video, limits, time=retiming)
+    told = FidelityReport(
         frames_in=work.frames_in,
         frames_out=new.video.packets,
         video_in=source.media.video,
@@ -101,13 +121,30 @@ def fidelity_report(
         duration_in=float(old.video.duration),
         duration_out=float(new.video.duration),
         audio=_audio(old, new),
-        av_drift_ms=_drift(old, new),
         held_frames=work.held,
-        tags=[_timing(old.video, new.video, work.frames_in), *tags],
         left_out=[Omission(what=omission.what, why=omission.why) for omission in work.left_out],
         checks=report(work.counters),
         remarks=work.remarks,
     )
+    if retiming is None:
+        told.av_drift_ms = _drift(old, new)
+        told.tags.append(_timing(old.video, new.video, work.frames_in))
+    else:
+        _add_edit(told, retiming, work, old, new)
+    told.tags.extend(tags)
+    return told
+
+
+def _add_edit(report: FidelityReport, retiming: Retiming, work: Work, old: _File, new: _File) -> None:
+    """What an edit list says of the result, in place of what the input says."""
+    found = EditComparison(retiming, old.video.stamps(), sorted(new.video.shown), new.video.time_base)
+    if old.video.shown:  # in AVI packets do not say when they are shown
+        report.edit.CopyFrom(found.report)
+        report.tags.append(found.timing())
+        report.av_drift_ms = found.report.largest_offset_ms
+    sounds = {sound.index: sound for sound in work.sounds}
+    for number, track in enumerate(report.audio):
+        describe_edit(track, retiming.edits, sounds.get(old.audio[number].index))
 
 
 def _timing(old: _Track, new: _Track, frames_in: int) -> TagFidelity:
@@ -177,4 +214,4 @@ def _scan(path: Path, limits: MediaLimits) -> _File:
 
 
 def _track(stream: Stream) -> _Track:
-    return _Track(codec_name(stream), stream.time_base or Fraction(1))
+    return _Track(stream.index, codec_name(stream), stream.time_base or Fraction(1))

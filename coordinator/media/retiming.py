@@ -69,16 +69,17 @@ class Retiming:
         self._base = facts.time_base
         self._usual = 1 / facts.rate if facts.rate else Fraction(0)
         self._starts = [span.start for span in edits.spans]
-        self._shown = [*accumulate((span.seconds for span in edits.spans), initial=Fraction(0))]
+        self.starts = [*accumulate((span.seconds for span in edits.spans), initial=Fraction(0))]
+        """When each span begins in the result, in seconds, and when the last one ends."""
 
     def stamp(self, stamp: Stamp, before: Stamp | None) -> Stamp | None:
         """Where the picture comes in the result."""
-        number = self._span(stamp)
+        number = self.span(stamp)
         if number is None or (before is not None and self._is_surplus(number, stamp, before)):
             return None
-        moment, span = self._moment(stamp), self.edits.spans[number]
-        start = self._shown[number] + max(Fraction(0), moment - span.start) / span.speed
-        end = self._shown[number] + min(span.taken, moment + self._length(stamp) - span.start) / span.speed
+        moment, span = self.moment(stamp), self.edits.spans[number]
+        start = self.starts[number] + max(Fraction(0), moment - span.start) / span.speed
+        end = self.starts[number] + min(span.taken, moment + self._length(stamp) - span.start) / span.speed
         first = round(start / self.facts.time_base)
         return Stamp(pts=first, duration=max(0, round(end / self.facts.time_base) - first))
 
@@ -93,7 +94,7 @@ class Retiming:
         if number < 0:
             return Fraction(0)
         span = self.edits.spans[number]
-        return self._shown[number] + min(span.taken, moment - span.start) / span.speed
+        return self.starts[number] + min(span.taken, moment - span.start) / span.speed
 
     def keeps(self, time: Fraction) -> bool:
         """Whether this moment is in the result."""
@@ -101,30 +102,32 @@ class Retiming:
         number = bisect.bisect_right(self._starts, moment) - 1
         return number >= 0 and moment < self.edits.spans[number].end
 
-    def _span(self, stamp: Stamp) -> int | None:
+    def span(self, stamp: Stamp) -> int | None:
+        """The number of the span that keeps a picture of the film, if one does."""
         middle = self._middle(stamp)
         number = bisect.bisect_right(self._starts, middle) - 1
         return number if number >= 0 and middle < self.edits.spans[number].end else None
 
     def _is_surplus(self, number: int, stamp: Stamp, before: Stamp) -> bool:
         span = self.edits.spans[number]
-        if span.speed <= WHOLE or not self._usual or self._span(before) != number:
+        if span.speed <= WHOLE or not self._usual or self.span(before) != number:
             return False
         return self._place(number, stamp) == self._place(number, before)
 
     def _place(self, number: int, stamp: Stamp) -> int:
         """Which of the pictures that the film has in as long a time it would be."""
         span = self.edits.spans[number]
-        return math.floor((self._moment(stamp) - span.start) / span.speed / self._usual + _EARLY)
+        return math.floor((self.moment(stamp) - span.start) / span.speed / self._usual + _EARLY)
 
-    def _moment(self, stamp: Stamp) -> Fraction:
+    def moment(self, stamp: Stamp) -> Fraction:
+        """When it is shown in the film, in seconds from the first picture."""
         return stamp.pts * self._base - self.origin
 
     def _length(self, stamp: Stamp) -> Fraction:
         return stamp.duration * self._base or self._usual
 
     def _middle(self, stamp: Stamp) -> Fraction:
-        return self._moment(stamp) + self._length(stamp) / 2
+        return self.moment(stamp) + self._length(stamp) / 2
 
 
 def make_timing(facts: VideoFacts, edits: EditList | None) -> Timing:

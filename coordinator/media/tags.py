@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
+from coordinator.media.cut.timeline import ResultTime, moved_chapters
 from coordinator.media.limits import MediaLimits
 from coordinator.media.open import main_video, open_input
 from coordinator.media.passengers import choose_passengers
 from coordinator.media.probe import VideoFacts, codec_name, rotation
+from coordinator.media.sound.encoders import choose_sound_encoding
 from coordinator.media.tracks import QUICKTIME_LANGUAGES, kept_tags
 from coordinator.media.words import shortened
 from framewire.v1.job_pb2 import TagFidelity
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter  # PyAV has it in its stubs only
 
 _MATRICES = {0: "RGB", 1: "BT.709", 4: "FCC", 5: "BT.470BG", 6: "SMPTE 170M", 7: "SMPTE 240M", 9: "BT.2020"}
 _PRIMARIES = {
@@ -66,15 +72,22 @@ class Tag:
 
 
 def compare_tags(
-    before: Path, after: Path, source: VideoFacts, result: VideoFacts, limits: MediaLimits
+    before: Path,
+    after: Path,
+    source: VideoFacts,
+    result: VideoFacts,
+    limits: MediaLimits,
+    *,
+    time: ResultTime | None = None,
 ) -> list[TagFidelity]:
     """What the input says of itself, beside what the result says. Raises MediaError.
 
+    `time`: when the film's moments come in the result, where that was changed.
     Long words are told by their beginning, and of very many tags the last ones as a number, but all are compared: a
     report has to fit into an event.
     """
     with open_input(before, limits) as film, open_input(after, limits) as made:
-        old, new = _describe(film, source, limits, made), _describe(made, result, limits, None)
+        old, new = _describe(film, source, limits, made, time), _describe(made, result, limits, None)
     return list(_bounded(_compared(old, new)))
 
 
@@ -105,31 +118,36 @@ def _compared(old: Mapping[str, Tag], new: Mapping[str, Tag]) -> Iterator[TagFid
 
 
 def _describe(
-    film: InputContainer, facts: VideoFacts, limits: MediaLimits, made: InputContainer | None
+    film: InputContainer,
+    facts: VideoFacts,
+    limits: MediaLimits,
+    made: InputContainer | None,
+    time: ResultTime | None = None,
 ) -> dict[str, Tag]:
     video = main_video(film, limits)
     tags = dict(_of_picture(facts))
-    tags["chapters"] = _chapters(film)
+    tags["chapters"] = _chapters(moved_chapters(film.chapters(), time) if time else film.chapters())
     tags["timecode"] = Tag(_lowered(video.metadata).get("timecode", ""))
     for key, value in _words(film.metadata).items():
         tags[f"metadata {key}"] = Tag(value)
     for key, value in _words(video.metadata).items():
         tags[f"video metadata {key}"] = Tag(value)
     tags["video language"] = _language(video)
-    tracks = _carried(film, made, limits)
+    tracks = _carried(film, made, limits, edited=time is not None)
     for kind in ("audio", "subtitle"):
         for number, track in enumerate((track for track in tracks if track.type == kind), start=1):
             tags.update({f"{kind} {number} {name}": tag for name, tag in _of_track(track)})
     return tags
 
 
-def _carried(film: InputContainer, made: InputContainer | None, limits: MediaLimits) -> list[Stream]:
+def _carried(film: InputContainer, made: InputContainer | None, limits: MediaLimits, *, edited: bool) -> list[Stream]:
     """The tracks of the input that are in the result, or those of the result, without the main video."""
     video = main_video(film, limits)
     if made is None:
         return [stream for stream in film.streams if stream.index != video.index]
-    aboard = choose_passengers(film, video, wanted=_container(made), refuse=False)
-    kept = {*aboard.copied, *dict(aboard.converted)}
+    encode = choose_sound_encoding if edited else None
+    aboard = choose_passengers(film, video, wanted=_container(made), refuse=False, encode=encode)
+    kept = {*aboard.copied, *dict(aboard.converted), *dict(aboard.rendered)}
     return [stream for stream in film.streams if stream.index in kept]
 
 
@@ -182,12 +200,12 @@ def _disposition(track: Stream) -> Tag:
     return Tag(" ".join(flag.name or "" for flag in Disposition if flag in flags), int(flags))
 
 
-def _chapters(film: InputContainer) -> Tag:
-    chapters = [
+def _chapters(chapters: Iterable[Chapter]) -> Tag:
+    told = [
         (round(float(chapter["start"] * (chapter["time_base"] or 1)), 3), chapter["metadata"].get("title", ""))
-        for chapter in film.chapters()
+        for chapter in chapters
     ]
-    return Tag("; ".join(f"{start:.3f} {title}".strip() for start, title in chapters))
+    return Tag("; ".join(f"{start:.3f} {title}".strip() for start, title in told))
 
 
 def _words(metadata: Mapping[str, str]) -> dict[str, str]:
