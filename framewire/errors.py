@@ -48,6 +48,7 @@ class ErrorCode(enum.StrEnum):
     UPLOAD_EXPIRED = "UPLOAD_EXPIRED"  # The upload was not finished in time; its bytes are deleted.
     UPLOAD_ENDED = "UPLOAD_ENDED"  # The asset is READY; nothing more can be sent.
     PROBE_UNAVAILABLE = "PROBE_UNAVAILABLE"  # What looks into uploads does not work on the server.
+    ESTIMATE_UNAVAILABLE = "ESTIMATE_UNAVAILABLE"  # Estimates do not work on the server.
     JOB_NOT_FOUND = "JOB_NOT_FOUND"  # No such job in this workspace.
     JOB_NOT_FAILED = "JOB_NOT_FAILED"  # Only a job that has failed can be retried.
     PLAYLIST_NOT_READY = "PLAYLIST_NOT_READY"  # Nothing of the result can be watched yet; ask again.
@@ -57,6 +58,8 @@ class ErrorCode(enum.StrEnum):
     DEAD_LETTER_UNUSABLE = "DEAD_LETTER_UNUSABLE"  # The letter names no job that could be done; drop it.
     STEP_UNKNOWN = "STEP_UNKNOWN"  # No such step in the catalogue.
     STEP_INVALID = "STEP_INVALID"  # The step's parameters do not fit the step, its model or the input.
+    CUT_NO_AUDIO = "CUT_NO_AUDIO"  # There is no sound to find silence in; detect by motion instead.
+    CUT_NOTHING_LEFT = "CUT_NOTHING_LEFT"  # All of the film would be cut; the message says what to change.
     MODEL_UNKNOWN = "MODEL_UNKNOWN"  # No worker serves a model of this name.
     MEDIA_UNREADABLE = "MEDIA_UNREADABLE"  # The file is not media, or too broken to open.
     MEDIA_NO_VIDEO = "MEDIA_NO_VIDEO"  # The file has no video track.

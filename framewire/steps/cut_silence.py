@@ -31,7 +31,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
 THRESHOLDS: Final[Mapping[Detector.ValueType, str]] = {
     DETECTOR_LEVEL: DEFAULTS["threshold"],
     DETECTOR_SPEECH: "0.5",
-    DETECTOR_MOTION: "0.02",
+    DETECTOR_MOTION: "0.002",
 }
 MIX, ANY = "mix", "any"
 _LONGEST_FADE = Fraction(1)

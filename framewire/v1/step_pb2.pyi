@@ -180,7 +180,7 @@ class CutSilence(message.Message):
     threshold: builtins.str
     """From which value a moment is loud. For `level`, of the root mean square over a frame's time: a ratio of full scale
     (`0.04`, `4%`) or decibels below it (`-28dB`); for `speech` and `motion` a ratio. By default `0.04` for `level`,
-    `0.5` for `speech`, `0.02` for `motion`.
+    `0.5` for `speech`, `0.002` for `motion`.
     """
     margin: builtins.str
     """How much is kept before and behind every loud part, `0.2s` or `0.2s,0.3s`; less than nothing makes it shorter."""
@@ -190,20 +190,20 @@ class CutSilence(message.Message):
     """Loud parts shorter than this count as silent."""
     track: builtins.str
     """Which sound is listened to: a track by its number from 1, `mix` for all of them added up, `any` for loud wherever
-    one of them is.
+    one of them is; the speech detector listens to each of them by itself.
     """
     motion: builtins.float
     """A moment is loud, too, when the picture changes by at least this much of its whole range, on average over the
-    picture; 0: it is not looked at.
+    picture: `0.002` tells a person that moves from a still room. 0: it is not looked at.
     """
     silent: builtins.str
     """What becomes of silent parts: `cut`, `keep`, `speed:4` (the pitch stays), `volume:0.5` or `speed:4+volume:0.5`."""
     loud: builtins.str
     """What becomes of loud parts."""
     always_keep: builtins.str
-    """Ranges that are kept as they are, whatever is to be heard in them."""
+    """Ranges that are kept as they are, whatever is to be heard in them; they win over `always_cut`."""
     always_cut: builtins.str
-    """Ranges that are cut; they win over `always_keep`."""
+    """Ranges that are cut."""
     fade: builtins.str
     """How long sound fades out before a join and in behind it, so that nothing clicks; at most `1s`, `0s` for not at all."""
     smart: builtins.bool

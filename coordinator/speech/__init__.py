@@ -1,0 +1,5 @@
+"""Whether somebody speaks."""
+
+from coordinator.speech.meter import SpeechMeter
+
+__all__ = ["SpeechMeter"]

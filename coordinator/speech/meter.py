@@ -1,0 +1,100 @@
+"""Whether somebody speaks, hop by hop of a track."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import Executor, Future
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.media.levels import Levels, Samples
+from coordinator.speech.network import CHUNK, CONTEXT, FEATURES, RATE, network
+from coordinator.speech.resample import Resampler
+
+_BATCH = 64
+"""Chunks that are encoded at once: two seconds."""
+_WINDOW = 18_432
+"""Chunks whose features are held, about ten minutes: nine megabytes."""
+_WARM = 125
+"""Chunks before a stretch that bring the network's memory up to it: four seconds."""
+_STRETCH = 250
+"""Least chunks of a stretch."""
+_SIDE_BY_SIDE = 32
+_AHEAD = 4
+"""Blocks that wait to be looked at."""
+
+
+class SpeechMeter:
+    """Measures blocks of samples, in another thread than the caller's, which decodes meanwhile.
+
+    Memory: some thirty megabytes, and four bytes for each 32 ms.
+    """
+
+    def __init__(self, rate: int, worker: Executor) -> None:
+        """`worker` does one thing at a time."""
+        self._worker = worker
+        self._waiting: deque[Future[None]] = deque()
+        self._resampler = Resampler(rate, RATE)
+        self._samples = np.zeros(CONTEXT, np.float32)  # what comes before the first sample is silence
+        self._next = 0
+        self._features: list[NDArray[np.float32]] = []
+        self._held = 0
+        self._before = np.zeros((_WARM, FEATURES), np.float32)
+        self._answers: list[NDArray[np.float32]] = []
+
+    def take(self, position: int, samples: Samples) -> None:
+        """Samples from this place on, counted from the film's first picture; what lies before it is not measured."""
+        samples, position = samples[:, max(0, -position) :], max(0, position)
+        if not samples.shape[1]:
+            return
+        mono = samples[0] if len(samples) == 1 else samples.mean(axis=0)
+        made = self._resampler.convert(mono)
+        gap = self._resampler.place(position) - self._next
+        if gap > CHUNK:
+            made = np.concatenate([np.zeros(gap, np.float32), made])
+        self._waiting.append(self._worker.submit(self._feed, made))
+        while len(self._waiting) > _AHEAD:
+            self._waiting.popleft().result()
+        self._next = self._next + len(made)
+
+    def by_hop(self, hop: Fraction) -> Levels:
+        """The probability of speech in the middle of each hop, up to the last with sound."""
+        self._finish()
+        answers = np.concatenate([*self._answers, np.zeros(0, np.float32)])
+        hops = int(len(answers) * CHUNK / RATE / hop)
+        middles = (np.arange(hops) + 0.5) * float(hop) * RATE / CHUNK
+        by_hop: Levels = answers[middles.astype(np.int64).clip(0, max(0, len(answers) - 1))]
+        return by_hop
+
+    def _finish(self) -> None:
+        while self._waiting:
+            self._waiting.popleft().result()
+        rest = len(self._samples) - CONTEXT
+        if rest:
+            self._feed(np.zeros(-rest % CHUNK, np.float32), all_of_it=True)
+        self._recur()
+
+    def _feed(self, samples: NDArray[np.float32], *, all_of_it: bool = False) -> None:
+        self._samples = np.concatenate([self._samples, samples])
+        while (chunks := min((len(self._samples) - CONTEXT) // CHUNK, _BATCH)) >= (1 if all_of_it else _BATCH):
+            self._features.append(network().encode(self._samples[: CONTEXT + chunks * CHUNK]))
+            self._samples = self._samples[chunks * CHUNK :]
+            self._held += chunks
+            if self._held >= _WINDOW:
+                self._recur()
+
+    def _recur(self) -> None:
+        """Answers for the features that are held, in stretches side by side, each warmed up by what lies before."""
+        if not self._held:
+            return
+        features = np.concatenate([self._before, *self._features])
+        length = max(_STRETCH, -(-self._held // _SIDE_BY_SIDE))
+        starts = range(0, self._held, length)
+        rows = np.zeros((_WARM + length, len(starts), FEATURES), np.float32)
+        for place, start in enumerate(starts):
+            piece = features[start : start + _WARM + length]
+            rows[: len(piece), place] = piece
+        self._answers.append(network().recur(rows)[_WARM:].T.reshape(-1)[: self._held])
+        self._before, self._features, self._held = features[-_WARM:], [], 0
