@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from exporters.comparison import Compared
 from exporters.declaration import Frames
-from exporters.verify import Compared
 
 _TILE = 320
 _BAR = 22

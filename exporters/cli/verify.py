@@ -9,9 +9,10 @@ from rich.table import Table
 
 from exporters.cli.export import parity_words
 from exporters.cli.options import data_option, json_option, repositories, repository_option
+from exporters.comparison import CRF, Compared
 from exporters.folder import find_model
 from exporters.progress import Shown
-from exporters.verify import CRF, Compared, verify, write_quality
+from exporters.verify import verify, write_quality
 from framewire.cli.screen import Screen
 
 

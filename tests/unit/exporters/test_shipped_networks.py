@@ -6,11 +6,12 @@ from functools import cache
 
 import pytest
 
+from exporters.comparison import Enhancer, degradation, larger
 from exporters.declaration import Model
 from exporters.models import MODELS
 from exporters.parity import session
 from exporters.quality import psnr, ssim
-from exporters.train import held_out, networks, validate
+from exporters.train import held_out, validate
 from exporters.train.degrade import apply
 from exporters.trained import Trained
 
@@ -19,7 +20,7 @@ FRAMES = 3
 
 
 @cache
-def enhancer(name: str) -> validate.Enhancer:
+def enhancer(name: str) -> Enhancer:
     model = next(model for model in SHIPPED if model.name == name)
     return validate.film(model.recipe.graph(model).SerializeToString())
 
@@ -28,9 +29,9 @@ def enhancer(name: str) -> validate.Enhancer:
 @pytest.mark.parametrize("model", SHIPPED, ids=lambda model: model.name)
 def test_a_shipped_network_is_never_worse_than_bicubic_on_drawn_scenes(model: Model, scene: str) -> None:
     truth = held_out.SCENES[scene](192, 320, FRAMES)  # 3 frames of 320x192, degraded by H.264 at CRF 16
-    how = validate.degradation(networks.network(model.recipe.network), 16)
+    how = degradation(model.scale)
     low = apply(truth, how)
-    plain, enhanced = validate.interpolated(low, how.scale), enhancer(model.name)(low)
+    plain, enhanced = larger(low, how.scale), enhancer(model.name)(low)
     assert psnr(truth, enhanced) >= psnr(truth, plain) - 0.01
     assert ssim(truth, enhanced) >= ssim(truth, plain) - 0.001
 
