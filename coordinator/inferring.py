@@ -42,17 +42,22 @@ class Inferring:
             step.restore(state)
 
     def open_pools(self, stack: ExitStack) -> list[Channel[Block]]:
-        """Blocks for the frames before the first step, between steps and after the last."""
-        pools = []
-        for size in self._plan.padded:
+        """Blocks for the frames before the first step, between steps and after the last.
+
+        They come while the flow runs already: reserving them takes longer than decoding the first frame.
+        """
+        pools: list[Channel[Block]] = [self._flow.channel("free", depth=BLOCKS) for _ in self._plan.padded]
+        arenas = stack.enter_context(ExitStack())
+        stack.callback(self._settle)
+        self._flow.stage("memory", partial(self._fill, pools, arenas))
+        return pools
+
+    def _fill(self, pools: Sequence[Channel[Block]], arenas: ExitStack) -> None:
+        for size, free in zip(self._plan.padded, pools, strict=True):
             arena = self._server.open_arena(block_bytes=self._plan.batch * size.bytes, blocks=BLOCKS)
-            stack.callback(arena.close)
-            free: Channel[Block] = self._flow.channel("free", depth=BLOCKS)
+            arenas.callback(arena.close)
             for _ in range(BLOCKS):
                 free.put(arena.acquire(timeout=ARENA_SECONDS))
-            pools.append(free)
-        stack.callback(self._settle)
-        return pools
 
     def add_stages(self, pools: Sequence[Channel[Block]], batches: Channel[Batch]) -> Channel[Batch]:
         """One stage for each step; where the batches come out behind the last."""

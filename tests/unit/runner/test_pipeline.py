@@ -170,6 +170,7 @@ def test_a_chain_of_steps_multiplies_and_decodes_once(tmp_path: Path) -> None:
         "decode",
         "draw",
         "encode",
+        "memory",
         "step 1",
         "step 2",
     ]
