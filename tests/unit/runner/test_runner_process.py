@@ -15,7 +15,7 @@ import pytest
 from clips import Clip, make_clip, truncate
 
 from framewire.v1.step_pb2 import Enhance, Step
-from framewire.work.v1.work_pb2 import RunnerOrder, RunnerReport, StoredSegment
+from framewire.work.v1.work_pb2 import InferenceAddress, RunnerOrder, RunnerReport, StoredSegment
 
 PROGRAM = Path(__file__).parent / "runner_with_fake.py"
 
@@ -56,6 +56,7 @@ class Runner:
             output_path=str(target),
             segments_path=str(target.parent / "segments"),
             resume=resume,
+            inference=InferenceAddress(url="127.0.0.1:1"),  # the server is inside the runner
         )
         payload = order.SerializeToString()
         self.stdin.write(len(payload).to_bytes(4, "big") + payload)
