@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import reduce
 from pathlib import Path
 
 from av.container import InputContainer, OutputContainer
@@ -21,7 +22,6 @@ from coordinator.media.cut.obstacles import CannotCopy, Obstacle
 from coordinator.media.cut.pictures import Pictures
 from coordinator.media.cut.plan import Encoded, Plan, make_plan
 from coordinator.media.cut.proof import prove
-from coordinator.media.cut.rendered import RenderedSound
 from coordinator.media.cut.sound import can_be_copied
 from coordinator.media.cut.survey import Film, survey_film
 from coordinator.media.cut.timeline import Shift
@@ -31,10 +31,12 @@ from coordinator.media.errors import writing
 from coordinator.media.limits import MediaLimits
 from coordinator.media.mux import mux
 from coordinator.media.open import main_video, open_input
-from coordinator.media.passengers import LeftOut, Passengers, choose_passengers
+from coordinator.media.passengers import LeftOut, Passengers, choose_passengers, look_at_passengers
 from coordinator.media.probe import VideoFacts, inspect
 from coordinator.media.result_file import by_time, open_result
 from coordinator.media.sound.edited import FADE
+from coordinator.media.sound.encoders import SoundEncoding
+from coordinator.media.sound.render import SoundTrack
 from coordinator.media.tracks import Tracks, kept_tags, read_covers
 from framewire.edits.edit_list import WHOLE, EditList
 
@@ -119,42 +121,48 @@ class _Work:
         others = stack.enter_context(open_input(self.source, self.limits))  # the other for all that goes with them
         video = main_video(opened, self.limits)
         setup = choose_setup(video, self.facts, self.film.configuration)
-        aboard = without_videos(others, choose_passengers(others, main_video(others, self.limits), wanted=container))
-        rendered = self._rendered(others, aboard)
-        if rendered is not None:
-            aboard = rendered.passengers
+        aboard = self._passengers(others, container)
         edges = stack.enter_context(self._edges(setup))
         with writing():
             output = stack.enter_context(self._open(others, aboard))
             stream = self._add_video(output, video, setup)
-            if rendered is not None:
-                rendered.add_to(output, self.plan.edits, self._zero)
-            tracks = Tracks(output, others, aboard, read_covers(self.source, aboard, self.limits))
+            covers = read_covers(self.source, aboard, self.limits)
+            tracks = Tracks(output, others, aboard, covers, render=self._render)
             pictures = Pictures(self.film, self.plan, (opened, video), edges, stream)
             rest = OtherTracks(others, tracks, self.plan.parts, self._zero, early=aboard.container in MP4_LIKE)
-            sound = rendered.packets(check) if rendered is not None else iter(())
-            self._write(
-                output, by_time(pictures.packets(check), by_time(sound, iter(rest))), pictures, check, on_packet
-            )
+            beside = [iter(rest), *(sound.packets(check) for sound in tracks.sounds)]
+            everything = reduce(by_time, beside, pictures.packets(check))
+            self._write(output, everything, pictures, check, on_packet)
             output.close()
         prove(self.target, self.film, self.plan, pictures.written, rest.digests, self.limits, check)
-        left_out = (*aboard.left_out, *tracks.left_out)
-        remarks = (*aboard.remarks, *(rendered.remarks if rendered else ()))
-        return self._cut(pictures, rest, replace(aboard, left_out=left_out, remarks=remarks))
+        return self._cut(pictures, rest, replace(aboard, left_out=(*aboard.left_out, *tracks.left_out)))
 
     @property
     def _zero(self) -> Fraction:
         """The film's own time of its first picture."""
         return int(self.film.shown[self.film.visible[0]]) * self.film.time_base
 
-    def _rendered(self, film: InputContainer, aboard: Passengers) -> RenderedSound | None:
-        """All sound or none: tracks keep their order. None when packets can be copied."""
+    def _passengers(self, film: InputContainer, container: str) -> Passengers:
+        """All sound is copied, or none."""
+        aboard = choose_passengers(film, main_video(film, self.limits), wanted=container)
         tracks = [film.streams[index] for index in aboard.copied if film.streams[index].type == "audio"]
         frame = 1 / self.facts.rate if self.facts.rate else Fraction(1, 60)
         plain = all(part.volume == WHOLE for part in self.plan.parts)
         if plain and all(can_be_copied(track, frame, self.fade) for track in tracks):
-            return None
-        return RenderedSound(self.source, film, aboard, self.fade, self.limits)
+            return without_videos(film, aboard)
+        return look_at_passengers(self.source, self.limits, wanted=container, edited=True)
+
+    def _render(self, output: OutputContainer, index: int, encoding: SoundEncoding) -> SoundTrack:
+        return SoundTrack(
+            output,
+            encoding,
+            self.source,
+            index,
+            self.plan.edits,
+            origin=self._zero,
+            fade=self.fade,
+            limits=self.limits,
+        )
 
     def _edges(self, setup: Setup) -> Edges:
         pieces, at = [], 0
