@@ -96,8 +96,8 @@ def edited(window: Window, edits: EditList, *, fade: Fraction = FADE) -> Iterato
         window.hold = piece.hold
         voice = _voice(window, piece)
         for stretch in piece.stretches():
-            there = voice.lasting(stretch.count)
-            samples = stretch.shaped(voice.read(stretch.count), ends=there < stretch.count)
+            there = voice.lasting(stretch.count + 1)
+            samples = stretch.shaped(voice.read(stretch.count), ends=there <= stretch.count)
             samples[:, : before.shape[1]] += before
             if there < stretch.count:
                 yield samples[:, : max(there, before.shape[1])]

@@ -25,8 +25,10 @@ class Tempo:
 
     def __init__(self, window: Window, start: int, speed: Fraction) -> None:
         self._window = window
+        self._start, self._speed = start, speed
         self._position = start
         self._fed = 0
+        self._given = 0
         self._ready: list[Samples] = []
         self._count = 0
         self._graph = _graph(window, speed)
@@ -38,11 +40,17 @@ class Tempo:
                 self._feed()
         samples = np.concatenate([np.zeros((self._window.form.channels, 0), self._window.form.dtype), *self._ready], 1)
         self._ready, self._count = [samples[:, count:]], samples.shape[1] - count
+        self._given += count
         return samples[:, :count]
 
     def lasting(self, count: int) -> int:
-        """Of the next `count` samples, those before the track's end, or a few more."""
-        return count if self._window.sound_until(self._position) == self._position else 0
+        """Of the next `count` samples, those before the track's end."""
+        end = self._window.sound_until(self._place(self._given + count))
+        return max(0, min(count, math.ceil((end - self._start) / self._speed) - self._given))
+
+    def _place(self, sample: int) -> int:
+        """The film's sample that one of the result is made of."""
+        return self._start + math.ceil(sample * self._speed)
 
     def _feed(self) -> None:
         samples = self._window.read(self._position, self._position + _BLOCK)
