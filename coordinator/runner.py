@@ -161,6 +161,7 @@ def access_of(order: RunnerOrder) -> Access:
         write=tuple(folders),
         ports=_ports(order.inference),
         shared_memory=order.inference.shared_memory,
+        gpu=order.output.hardware,
     )
 
 

@@ -17,8 +17,17 @@ from coordinator.sandbox.limits import SandboxLimits, bound_process
 from framewire.errors import ErrorCode, WorkerError
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where POSIX keeps shared memory, not a temporary folder
+_DEVICE_FILES = Path("/dev")
 _LIBRARIES = ("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache")
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+_GPU_DEVICES = "nvidia*"
+"""In `/dev`: nvidiactl, nvidia0 and so on, nvidia-uvm, and the folder nvidia-caps."""
+_GPU_FACTS = (
+    *("/proc/driver/nvidia", "/proc/devices", "/proc/self/maps", "/proc/sys/vm"),
+    *("/sys/bus/pci", "/sys/devices", "/sys/module"),
+    *("/usr/local/nvidia", "/usr/local/cuda", "/usr/share/nvidia", "/etc/nvidia"),
+)
+"""What NVIDIA's driver library and CUDA read of the machine, besides libraries in the usual places."""
 _THREADS = Path("/proc/self/task")
 
 
@@ -42,6 +51,8 @@ class Access:
     """TCP ports it may connect to, until the sandbox is sealed."""
     shared_memory: bool = False
     """POSIX shared memory."""
+    gpu: bool = False
+    """NVIDIA's devices, for an encoder on the GPU."""
 
 
 def begin(limits: SandboxLimits) -> None:
@@ -62,7 +73,7 @@ def enter(access: Access, mode: Mode) -> None:
         return
     _check(mode)
     if landlock.version():
-        landlock.restrict(_rules(access), ports=access.ports)
+        landlock.restrict(rules(access), ports=access.ports)
     kernel.drop_capabilities()
     if seccomp.available():
         seccomp.forbid(os.getpid())
@@ -84,10 +95,14 @@ def _check(mode: Mode) -> None:
         raise WorkerError(f"FRAMEWIRE_SANDBOX=require: {'; '.join(missing)}", code=ErrorCode.CONFIG_INVALID)
 
 
-def _rules(access: Access) -> Iterable[landlock.Rule]:
+def rules(access: Access, *, devices: Path = _DEVICE_FILES) -> Iterable[landlock.Rule]:
+    """Every path a job with this access may use, and how."""
     yield from (landlock.Rule(path, landlock.READ) for path in {*_of_python(), *map(Path, _LIBRARIES), *access.read})
     yield from (landlock.Rule(Path(path), landlock.DEVICE) for path in _DEVICES)
     yield from (landlock.Rule(path, landlock.BUILD) for path in access.write)
+    if access.gpu:
+        yield from (landlock.Rule(path, landlock.DEVICE) for path in sorted(devices.glob(_GPU_DEVICES)))
+        yield from (landlock.Rule(Path(path), landlock.READ) for path in _GPU_FACTS)
     if access.shared_memory:
         yield landlock.Rule(_SHARED_MEMORY, landlock.KEEP & ~landlock.READ_DIR)
 

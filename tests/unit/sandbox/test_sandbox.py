@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from coordinator.runner import access_of, numeric
-from coordinator.sandbox import layers
+from coordinator.sandbox import Access, landlock, layers
+from coordinator.sandbox.enter import rules
 from coordinator.sandbox.layers import Layer
 from coordinator.sandbox.trial import attempts
+from framewire.v1.job_pb2 import OutputSettings
 from framewire.work.v1.work_pb2 import InferenceAddress, RunnerOrder, StoredSegment
 
 COMPLETE = all(layer.here for layer in layers())
@@ -90,6 +92,21 @@ def test_a_job_reaches_its_own_files_and_its_model_server_alone() -> None:
     }
     assert access.ports == (8001,)
     assert access.shared_memory
+    assert not access.gpu
+
+
+def test_the_gpus_devices_are_open_to_a_job_that_asks_for_its_encoder_and_to_no_other(tmp_path: Path) -> None:
+    for name in ("nvidia0", "nvidiactl", "nvidia-uvm", "sda", "mem"):
+        (tmp_path / name).touch()
+    order = RunnerOrder(output_path="/scratch/job/output.mp4", output=OutputSettings(hardware=True))
+    plain = {rule.path: rule.rights for rule in rules(Access(), devices=tmp_path)}
+    asked = {rule.path: rule.rights for rule in rules(access_of(order), devices=tmp_path)}
+    more = {path: rights for path, rights in asked.items() if path not in plain}
+    devices = {tmp_path / name for name in ("nvidia0", "nvidiactl", "nvidia-uvm")}
+    assert {path for path, rights in more.items() if rights == landlock.DEVICE} == devices
+    written = {path for path, rights in more.items() if rights & landlock.KEEP & ~landlock.READ} - devices
+    assert written == {Path("/scratch/job")}
+    assert Path("/proc/driver/nvidia") in more
 
 
 @pytest.mark.parametrize(
