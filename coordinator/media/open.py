@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from coordinator.media.errors import CONTAINERS, reading, truncated, unsupported_codec
 from coordinator.media.limits import MediaLimits
+from coordinator.media.sound_files import is_sound_alone
 from coordinator.media.truncation import is_cut_short
 from coordinator.media.whitelist import DECODERS, DEMUXERS, PROTOCOLS, VIDEO_DECODERS
 from framewire.errors import ErrorCode, MediaError
@@ -34,8 +35,8 @@ _STILL_BRANDS = {"avif", "avis", "heic", "heix", "heim", "heis", "hevc", "mif1",
 def open_input(path: Path, limits: MediaLimits) -> InputContainer:
     """Open a media file.
 
-    Raises MediaError: MEDIA_UNREADABLE for anything but the allowed containers, MEDIA_TRUNCATED for one whose
-    index is missing at its end, MEDIA_TOO_LARGE for one that promises too much.
+    Raises MediaError: MEDIA_UNREADABLE for anything but the allowed containers, MEDIA_NO_VIDEO for a file of sound
+    alone, MEDIA_TRUNCATED for one whose index is missing at its end, MEDIA_TOO_LARGE for one that promises too much.
     """
     try:
         with reading("open the file"):
@@ -59,6 +60,11 @@ def _open(path: Path, limits: MediaLimits) -> InputContainer:
             timeout=limits.io_timeout,
         )
     except av.error.ArgumentError as error:  # FFmpeg's answer when content looks like a container that is not listed
+        if is_sound_alone(path):
+            raise MediaError(
+                "the file holds sound alone; put it into a film, with one picture for all of it",
+                code=ErrorCode.MEDIA_NO_VIDEO,
+            ) from error
         raise MediaError(f"the file is not {CONTAINERS}; convert it to one of them") from error
 
 
