@@ -56,7 +56,7 @@ def run_cut(order: Order, inspection: Inspection, limits: MediaLimits, reports: 
     with account.part("cut"):
         cut = _cut(order, order.edits, inspection, limits, count)
     order.bounds.check_bytes(order.target.stat().st_size)
-    return _result(cut, account), _fidelity(cut)
+    return _result(cut, order.edits, account), _fidelity(cut)
 
 
 def _cut(
@@ -80,7 +80,7 @@ def _cut(
         ) from error
 
 
-def _result(cut: Cut, account: Account) -> Result:
+def _result(cut: Cut, edits: EditList, account: Account) -> Result:
     return Result(
         frames_in=cut.frames_in,
         frames_out=cut.frames,
@@ -95,6 +95,8 @@ def _result(cut: Cut, account: Account) -> Result:
         remarks=(*(f"left out: {omission.what}: {omission.why}" for omission in cut.left_out), *cut.remarks),
         usage=(),
         parts=tuple(account.parts()),
+        edits=edits,
+        sounds=cut.sounds,
     )
 
 

@@ -204,6 +204,7 @@ class Job:
         )
         if done.cut is not None:
             fidelity.cut.CopyFrom(done.cut)
+            fidelity.av_drift_ms = max(fidelity.av_drift_ms, done.cut.largest_offset_ms)
         fidelity.usage.CopyFrom(usage_message(result, wall=time.monotonic() - began, cpu=time.process_time()))
         thumbnail = self._thumbnail(made, result)
         for line in usage_lines(result):

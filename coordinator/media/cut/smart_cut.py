@@ -36,7 +36,7 @@ from coordinator.media.probe import VideoFacts, inspect
 from coordinator.media.result_file import by_time, open_result
 from coordinator.media.sound.edited import FADE
 from coordinator.media.sound.encoders import SoundEncoding
-from coordinator.media.sound.render import SoundTrack
+from coordinator.media.sound.render import RenderedSound, SoundTrack
 from coordinator.media.tracks import Tracks, kept_tags, read_covers
 from framewire.edits.edit_list import WHOLE, EditList
 
@@ -62,6 +62,8 @@ class Cut:
     left_out: tuple[LeftOut, ...]
     remarks: tuple[str, ...]
     """What people should know, a line each."""
+    sounds: tuple[RenderedSound, ...]
+    """Tracks whose sound was encoded again."""
 
     @property
     def frames(self) -> int:
@@ -135,7 +137,8 @@ class _Work:
             self._write(output, everything, pictures, check, on_packet)
             output.close()
         prove(self.target, self.film, self.plan, pictures.written, rest.digests, self.limits, check)
-        return self._cut(pictures, rest, replace(aboard, left_out=(*aboard.left_out, *tracks.left_out)))
+        aboard = replace(aboard, left_out=(*aboard.left_out, *tracks.left_out))
+        return self._cut(pictures, rest, aboard, tuple(sound.rendered() for sound in tracks.sounds))
 
     @property
     def _zero(self) -> Fraction:
@@ -210,7 +213,7 @@ class _Work:
                 raise CannotCopy(Obstacle.DAMAGED, "a packet that makes no sense")
             on_packet(len(pictures.written.places), size)
 
-    def _cut(self, pictures: Pictures, rest: OtherTracks, aboard: Passengers) -> Cut:
+    def _cut(self, pictures: Pictures, rest: OtherTracks, aboard: Passengers, sounds: tuple[RenderedSound, ...]) -> Cut:
         copied = sum(pictures.written.copied)
         return Cut(
             frames_in=self.film.visible[1] - self.film.visible[0],
@@ -222,4 +225,5 @@ class _Work:
             container=aboard.container,
             left_out=aboard.left_out,
             remarks=aboard.remarks,
+            sounds=sounds,
         )
