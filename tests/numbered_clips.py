@@ -158,6 +158,7 @@ class Seen:
 def watch(path: Path) -> Seen:
     """Decode every picture."""
     numbers, times, flashes = [], [], []
+    film: Any  # what PyAV says may be None is there in a file of ours
     with av.open(str(path)) as film:
         stream = film.streams.video[0]
         for frame in film.decode(stream):
@@ -187,6 +188,7 @@ class Heard:
 
 def hear(path: Path, number: int = 0) -> Heard:
     """Decode a sound track; what a player would play before 0 s is left out, what it starts late with is silence."""
+    film: Any
     with av.open(str(path)) as film:
         stream = film.streams.audio[number]
         pieces, start, resampler = [], None, None

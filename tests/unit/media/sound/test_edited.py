@@ -32,9 +32,10 @@ def blocks(wave: NDArray[np.float32], size: int = 1024) -> Iterator[Block]:
 def render(wave: NDArray[np.float32], *spans: Span, fade: str = "0.005") -> NDArray[np.float32]:
     pieces = list(edited(Window(blocks(wave), FORM), EditList(spans), fade=Fraction(fade)))
     assert all(piece.dtype == np.float32 for piece in pieces)
-    both = np.concatenate(pieces, axis=1)
+    both: NDArray[np.float32] = np.concatenate(pieces, axis=1, dtype=np.float32)
     assert np.array_equal(both[0], both[1])
-    return both[0]
+    wave_made: NDArray[np.float32] = both[0]
+    return wave_made
 
 
 def noise(seconds: float) -> NDArray[np.float32]:

@@ -94,7 +94,7 @@ def test_codecs_nobody_writes_become_ones_that_the_container_takes(tmp_path: Pat
     limits = MediaLimits()
     cases: Sequence[tuple[str, str, str, str]] = [
         ("mkv", "wavpack", "mp4", "flac"),  # MP4 takes no WavPack; what is lossless stays so
-        ("avi", "wmav2", "matroska", "aac"),
+        ("avi", "adpcm_ms", "mp4", "aac"),
         ("mkv", "aac", "webm", "opus"),
     ]
     for ending, codec, container, wanted in cases:
