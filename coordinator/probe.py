@@ -1,24 +1,18 @@
-"""Looks into one file, sandboxed: `python -m coordinator.probe PATH KIND`.
+"""Looks into one file, sandboxed: `python -m coordinator.probe PATH KIND` answers with a framewire.v1.MediaInfo.
 
-    stdout  a framewire.v1.MediaInfo, exit status 0; a framewire.v1.Error about the file, exit status 1
-    exit    2 when it cannot look at all: the sandbox is required and not there, or the call is wrong
-
-It gets one path to read and nothing else: no network, no other file, no program.
+coordinator/looking.py says how it answers and ends.
 """
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from coordinator import looking
 from coordinator.media.survey import survey
-from coordinator.sandbox import Access, SandboxLimits, begin, enter, seal
-from coordinator.settings import sandbox_mode
-from framewire.environment import Environment
-from framewire.errors import FramewireError, MediaError
-from framewire.v1.job_pb2 import Error
+from coordinator.sandbox import SandboxLimits
+from framewire.v1.asset_pb2 import MediaInfo
 
 _LIMITS = SandboxLimits(memory_bytes=2 << 30, open_files=64, attempt_seconds=30, least_file_bytes=1 << 20)
 """Enough for one picture of the largest size."""
@@ -30,30 +24,18 @@ def main(arguments: Sequence[str], variables: Mapping[str, str]) -> int:
         sys.stderr.write("usage: python -m coordinator.probe PATH KIND\n")
         return 2
     path, kind = Path(arguments[0]), arguments[1]
-    try:
+
+    def look() -> MediaInfo:
         confine(path, variables)
-        answer: bytes = survey(path, kind).SerializeToString()
-        status = 0
-    except MediaError as error:
-        answer = Error(code=error.code, message=error.message).SerializeToString()
-        status = 1
-    except FramewireError as error:
-        sys.stderr.write(f"{error.code}: {error.message}\n")
-        return 2
-    with os.fdopen(1, "wb", closefd=False) as out:
-        out.write(answer)
-    return status
+        return survey(path, kind)
+
+    return looking.answer(look)
 
 
 def confine(path: Path, variables: Mapping[str, str]) -> None:
     """Give up everything but reading this file. Raises WorkerError (CONFIG_INVALID), LocalError."""
-    mode = sandbox_mode(Environment(variables))
-    begin(_LIMITS)
-    enter(Access(read=(path,)), mode)
-    seal(mode)
+    looking.confine(path, variables, _LIMITS)
 
 
 if __name__ == "__main__":
-    status = main(sys.argv[1:], os.environ)
-    sys.stderr.flush()
-    os._exit(status)  # what threads of codecs still do is of no use to anybody
+    looking.run(main)

@@ -87,6 +87,7 @@ async def _open(settings: GatewaySettings, stack: contextlib.AsyncExitStack) -> 
         limits=settings.limits,
         http=settings.http,
         uploads=settings.uploads,
+        estimates=settings.estimates,
     )
     return gateway, bus
 

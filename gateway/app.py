@@ -22,9 +22,11 @@ from gateway.addresses import Address
 from gateway.background import Background
 from gateway.dead import DeadLetterOffice
 from gateway.estimate import Estimator
+from gateway.estimates import Estimates, EstimateSettings
 from gateway.fleet import Fleet
 from gateway.handlers import intake_handlers, stream_handlers, unary_handlers
 from gateway.handlers.assets import AssetHandlers
+from gateway.handlers.estimates import EstimateHandlers
 from gateway.handlers.jobs import JobHandlers
 from gateway.handlers.operations import OperationsHandlers
 from gateway.handlers.playlist import PlaylistHandlers
@@ -71,6 +73,7 @@ class Gateway:
         limits: LimitSettings | None = None,
         http: HttpSettings | None = None,
         uploads: UploadSettings | None = None,
+        estimates: EstimateSettings | None = None,
     ) -> None:
         self._stopping = asyncio.Event()
         self._database = database
@@ -82,7 +85,8 @@ class Gateway:
             Background("recorder", self._recorder.round),
             *_rounds(parts),
         )
-        pipeline = _pipeline(parts, Gate(limits or LimitSettings()), self._stopping)
+        self._estimates = Estimates(store, estimates or EstimateSettings())
+        pipeline = _pipeline(parts, self._estimates, Gate(limits or LimitSettings()), self._stopping)
         checks = {"database": database.ping, "bus": bus.ping, "store": lambda: store.head("readyz")}
         readiness, tus = Readiness(checks, self._stopping), Tus(pipeline, parts.uploads, parts.assets)
         self.rpc = RpcServer(pipeline, str(grpc), largest_request=http.largest_body)
@@ -105,6 +109,7 @@ class Gateway:
         """End streams so that clients come back elsewhere, let calls finish within GRACE, stop the rest. Idempotent."""
         self._stopping.set()
         await asyncio.gather(self.rpc.stop(GRACE), self.rest.stop())
+        await self._estimates.stop()
         for work in self._background:
             await work.stop()
         await self._recorder.close()
@@ -154,7 +159,7 @@ def _rounds(parts: _Parts) -> Iterator[Background]:
     yield Background("janitor", janitor.round, every=settings.janitor_every)
 
 
-def _pipeline(parts: _Parts, gate: Gate, stopping: asyncio.Event) -> Pipeline:
+def _pipeline(parts: _Parts, estimates: Estimates, gate: Gate, stopping: asyncio.Event) -> Pipeline:
     """What answers calls, whichever wire they come on."""
     bus, fleet = parts.bus, parts.fleet
     queue = QueueView(parts.database, fleet.window)
@@ -165,6 +170,7 @@ def _pipeline(parts: _Parts, gate: Gate, stopping: asyncio.Event) -> Pipeline:
             AssetHandlers(parts.assets, parts.store),
             upload_handlers,
             job_handlers,
+            EstimateHandlers(parts.assets, LiveModels(fleet), estimates),
             PlaylistHandlers(parts.jobs, Playlists(bus.events, parts.store)),
             StepHandlers(LiveModels(fleet)),
             OperationsHandlers(fleet, bus.controls, queue, DeadLetterOffice(bus.dead_letters, parts.jobs)),

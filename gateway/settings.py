@@ -12,6 +12,7 @@ from framewire.errors import LocalError
 from framewire.storage.s3 import S3Settings
 from framewire.storage.s3_lifecycle import Lifecycle
 from gateway.addresses import Address, refuse_public
+from gateway.estimates import EstimateSettings
 from gateway.limits import LimitSettings
 from gateway.rest.settings import HttpSettings
 from gateway.uploads import UploadSettings
@@ -47,6 +48,8 @@ environment:
   FRAMEWIRE_UPLOAD_PARTS_FROM   uploads larger than this are told to come in parts             (64M)
   FRAMEWIRE_UPLOAD_SCRATCH      folder where uploads lie while they are looked at              (the system's)
   FRAMEWIRE_PROBE               command line of the program that looks into uploads            (nobody looks)
+  FRAMEWIRE_ESTIMATE            command line of the program that looks at what jobs would do   (no estimates)
+  FRAMEWIRE_ESTIMATES_AT_ONCE   estimates at the same time                                     (2)
   FRAMEWIRE_KEEP_DAYS           days assets are kept; 0 is for ever                            (7)
   FRAMEWIRE_S3_LIFECYCLE        yes: the bucket gets lifecycle rules, a net below the janitor  (no)
   FRAMEWIRE_S3_ARCHIVE_CLASS    storage class objects change to after a day, e.g. GLACIER_IR   (they stay)
@@ -77,6 +80,8 @@ class GatewaySettings:
     """What a connection to REST may do."""
     uploads: UploadSettings = UploadSettings()  # noqa: RUF009 - frozen
     """What uploads may be, and how long what is kept is kept."""
+    estimates: EstimateSettings = EstimateSettings()  # noqa: RUF009 - frozen
+    """How to find out what jobs would make."""
     lifecycle: Lifecycle | None = None
     """Rules the bucket is given; None leaves it as it is."""
 
@@ -92,6 +97,7 @@ class GatewaySettings:
             limits=_limits(env),
             http=_http(env),
             uploads=(uploads := _uploads(env)),
+            estimates=_estimates(env, uploads),
             lifecycle=_lifecycle(env, uploads),
         )
 
@@ -137,6 +143,16 @@ def _uploads(env: Environment) -> UploadSettings:
             "OPENBLAS_NUM_THREADS": "1",
         },
         keep=timedelta(days=days) if days else None,
+    )
+
+
+def _estimates(env: Environment, uploads: UploadSettings) -> EstimateSettings:
+    usual = EstimateSettings()
+    return EstimateSettings(
+        program=tuple(shlex.split(env.text("FRAMEWIRE_ESTIMATE", " "))),
+        environment=uploads.probe_environment,
+        at_once=env.integer("FRAMEWIRE_ESTIMATES_AT_ONCE", usual.at_once, least=1),
+        scratch=uploads.scratch,
     )
 
 

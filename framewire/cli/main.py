@@ -21,6 +21,7 @@ COMMANDS = {
     "up": ("framewire.cli.up", "Run the local stack until Ctrl-C."),
     "down": ("framewire.cli.down", "Stop the local stack."),
     "run": ("framewire.cli.run", "Upload a clip, run steps on it, download the result."),
+    "estimate": ("framewire.cli.estimate", "Say what steps would make of a clip, without making it."),
     "submit": ("framewire.cli.submit", "Upload a clip and create a job, without waiting for it."),
     "watch": ("framewire.cli.watch", "Show a job's events, from the first, until it ends."),
     "get": ("framewire.cli.get", "Show one job; download its result."),

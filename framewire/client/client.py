@@ -22,7 +22,7 @@ from framewire.errors import ErrorCode, FramewireError, InvalidRequest, LocalErr
 from framewire.jobs.states import TERMINAL
 from framewire.v1 import asset_pb2, asset_pb2_grpc, job_pb2, job_pb2_grpc, step_pb2, step_pb2_grpc
 from framewire.v1.asset_pb2 import ASSET_STATE_READY, Asset, SignedUrl, SignUploadPartsResponse
-from framewire.v1.job_pb2 import JOB_STATE_UNSPECIFIED, Event, Job, JobState, OutputSettings
+from framewire.v1.job_pb2 import JOB_STATE_UNSPECIFIED, EstimateJobResponse, Event, Job, JobState, OutputSettings
 from framewire.v1.step_pb2 import Step, StepInfo
 
 _Answer = TypeVar("_Answer")
@@ -40,6 +40,8 @@ class ClientSettings:
     """One unary call."""
     complete_timeout: float = 120.0
     """CompleteUpload, which reads the whole upload."""
+    estimate_timeout: float = 600.0
+    """EstimateJob, which fetches the input and reads all of it."""
     stream_timeout: float = 120.0
     """One watch stream; after that it is opened again, so that a connection that died silently is noticed."""
     record_timeout: float = 30.0
@@ -163,6 +165,21 @@ class Client:
             idempotency_key=idempotency_key,
         )
         return await self._call(self._jobs.CreateJob(request, timeout=self._settings.call_timeout))
+
+    async def estimate_job(
+        self,
+        input_asset_ids: Sequence[str],
+        steps: Sequence[Step],
+        *,
+        output: OutputSettings | None = None,
+        picture: bool = True,
+    ) -> EstimateJobResponse:
+        """What a job would make, without making it; without `picture` nothing is drawn."""
+        size = None if picture else 0
+        request = job_pb2.EstimateJobRequest(
+            input_asset_ids=input_asset_ids, steps=steps, output=output, picture_width=size, picture_height=size
+        )
+        return await self._call(self._jobs.EstimateJob(request, timeout=self._settings.estimate_timeout))
 
     async def get_job(self, job_id: str) -> Job:
         """One job."""

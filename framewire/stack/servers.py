@@ -158,6 +158,7 @@ def _gateway(settings: StackSettings, folder: DataFolder, keys: StackKeys, ports
             "FRAMEWIRE_GRPC_ADDRESS": f"{HOST}:{ports.grpc}",
             "FRAMEWIRE_REST_ADDRESS": f"{HOST}:{ports.rest}",
             "FRAMEWIRE_PROBE": shlex.join((sys.executable, "-P", "-m", "coordinator.probe")),
+            "FRAMEWIRE_ESTIMATE": shlex.join((sys.executable, "-P", "-m", "coordinator.estimate")),
         },
         log=_log(folder, "gateway"),
         address=f"{HOST}:{ports.grpc} (gRPC), http://{HOST}:{ports.rest} (REST)",

@@ -108,7 +108,7 @@ def result_filename(filename: str, steps: Sequence[Step], output: OutputSettings
 
 def models_of(steps: Sequence[Step]) -> set[str]:
     """The models these steps need, those they take when none is named included."""
-    return {_model_of(step) for step in steps if DECLARATIONS[step_name(step)].uses_models}
+    return {model_of(step) for step in steps if DECLARATIONS[step_name(step)].uses_models}
 
 
 def check_models(steps: Sequence[Step], models: Sequence[ModelInfo]) -> None:
@@ -124,7 +124,8 @@ def check_models(steps: Sequence[Step], models: Sequence[ModelInfo]) -> None:
             _check_model(f"steps[{index}].{name}", name, step, {model.name: model for model in models})
 
 
-def _model_of(step: Step) -> str:
+def model_of(step: Step) -> str:
+    """The model a step that uses one takes: the one it names, or that of the table."""
     name = step_name(step)
     parameters = getattr(step, name)
     return str(parameters.model) or default_model(name, getattr(parameters, "scale", 0))
@@ -132,7 +133,7 @@ def _model_of(step: Step) -> str:
 
 def _check_model(path: str, name: str, step: Step, served: Mapping[str, ModelInfo]) -> None:
     parameters = getattr(step, name)
-    wanted = _model_of(step)
+    wanted = model_of(step)
     model = served.get(wanted)
     if model is None:
         message = f"no worker serves a model {wanted!r}; there are: {', '.join(sorted(served))}"

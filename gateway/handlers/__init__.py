@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.handlers.assets import AssetHandlers
+from gateway.handlers.estimates import EstimateHandlers
 from gateway.handlers.jobs import JobHandlers
 from gateway.handlers.operations import OperationsHandlers
 from gateway.handlers.playlist import PlaylistHandlers
@@ -15,6 +16,7 @@ def unary_handlers(
     assets: AssetHandlers,
     uploads: UploadHandlers,
     jobs: JobHandlers,
+    estimates: EstimateHandlers,
     playlists: PlaylistHandlers,
     steps: StepHandlers,
     operations: OperationsHandlers,
@@ -30,6 +32,7 @@ def unary_handlers(
         "framewire.v1.AssetService/DeleteAsset": assets.delete_asset,
         "framewire.v1.AssetService/CreateDownloadUrl": assets.create_download_url,
         "framewire.v1.JobService/CreateJob": jobs.create_job,
+        "framewire.v1.JobService/EstimateJob": estimates.estimate_job,
         "framewire.v1.JobService/GetJob": jobs.get_job,
         "framewire.v1.JobService/ListJobs": jobs.list_jobs,
         "framewire.v1.JobService/CancelJob": jobs.cancel_job,

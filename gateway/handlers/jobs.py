@@ -12,6 +12,7 @@ from framewire.db.rows import timestamp
 from framewire.jobs.ids import new_asset_id, new_job_id
 from framewire.jobs.states import state_name
 from framewire.steps import catalogue
+from framewire.steps.cut_silence import check_cuts
 from framewire.steps.output import check_output
 from framewire.v1.job_pb2 import (
     CancelJobRequest,
@@ -52,6 +53,7 @@ class JobHandlers:
         if key and (made := await self._jobs.find_request(call.workspace_id, key, fingerprint)):
             return made
         check_output(request.output)
+        check_cuts(request.steps)
         await self._check_models(request.steps)
         source = await self._assets.get(call.workspace_id, request.input_asset_ids[0])
         order = _order(call.workspace_id, request, source.asset.filename)
