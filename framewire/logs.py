@@ -6,25 +6,31 @@ with log_context(job_id=order.job_id, attempt=2):
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import sys
-from collections.abc import Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
 _context: ContextVar[dict[str, object] | None] = ContextVar("framewire_log_context", default=None)
 
 
-@contextlib.contextmanager
-def log_context(**fields: object) -> Iterator[None]:
-    """Add fields to every record logged inside, in this task and those it starts."""
-    token = _context.set({**(_context.get() or {}), **fields})
-    try:
-        yield
-    finally:
-        _context.reset(token)
+class log_context:  # noqa: N801 - used like a function
+    """Add fields to every record logged inside, in this task and those it starts. A class: it is around every call."""
+
+    __slots__ = ("_fields", "_token")
+
+    def __init__(self, **fields: object) -> None:
+        self._fields = fields
+
+    def __enter__(self) -> None:
+        """From here on."""
+        known = _context.get()
+        self._token = _context.set({**known, **self._fields} if known else self._fields)
+
+    def __exit__(self, *_: object) -> None:
+        """No longer."""
+        _context.reset(self._token)
 
 
 def configure(process: str, *, style: str = "text", level: str = "INFO") -> None:

@@ -7,10 +7,10 @@ The HTTP column is Google's canonical mapping (google/rpc/code.proto).
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from types import TracebackType
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -154,12 +154,18 @@ def typed(error: Exception, request_id: str) -> FramewireError:
     return FramewireError(f"internal error; the gateway's log has more under request id {request_id}")
 
 
-@contextlib.contextmanager
-def only_typed(request_id: str) -> Iterator[None]:
-    """Let only typed errors out."""
-    try:
-        yield
-    except FramewireError:
-        raise
-    except Exception as error:
-        raise typed(error, request_id) from error
+class only_typed:  # noqa: N801 - used like a function
+    """Let only typed errors out of a block. A class: this is around every call."""
+
+    __slots__ = ("_request_id",)
+
+    def __init__(self, request_id: str) -> None:
+        self._request_id = request_id
+
+    def __enter__(self) -> None:
+        """Nothing."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Raise what is to leave instead."""
+        if isinstance(error, Exception) and not isinstance(error, FramewireError):
+            raise typed(error, self._request_id) from error

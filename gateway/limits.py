@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import TracebackType
 
 from framewire.errors import ErrorCode, TooMuch
 
@@ -97,6 +98,23 @@ class Buckets:
         return Allowance(self._name, self._quota, self._window, int(left), full_in)
 
 
+class _Place:
+    """Counts those inside. A class: this is around every call."""
+
+    __slots__ = ("_count",)
+
+    def __init__(self, count: Callable[[int], None]) -> None:
+        self._count = count
+
+    def __enter__(self) -> None:
+        """One more."""
+        self._count(1)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """One less."""
+        self._count(-1)
+
+
 class Gate:
     """The limits of one gateway process."""
 
@@ -108,6 +126,7 @@ class Gate:
         self._streams = 0
         self._senders = 0
         self._streams_of: dict[str, int] = {}
+        self._place = _Place(self._count_call)
 
     @property
     def deadline(self) -> float:
@@ -121,16 +140,14 @@ class Gate:
             return self._keys.take(key)
         return allowance
 
-    @contextlib.contextmanager
-    def call(self) -> Iterator[None]:
-        """A place for a call with one answer. Raises TooMuch (OVERLOADED)."""
+    def call(self) -> _Place:
+        """A place for a call with one answer, for as long as a block lasts. Raises TooMuch (OVERLOADED)."""
         if self._settings.calls_at_once and self._calls >= self._settings.calls_at_once:
             raise TooMuch("too many calls are running", code=ErrorCode.OVERLOADED, retry_after=_CALL_PAUSE)
-        self._calls += 1
-        try:
-            yield
-        finally:
-            self._calls -= 1
+        return self._place
+
+    def _count_call(self, change: int) -> None:
+        self._calls += change
 
     def open_stream(self, address: str) -> Callable[[], None]:
         """A place for a stream; call what it returns when the stream is over, once or more often.

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
 from google.protobuf.message import Message
-from ulid import ULID
 
 from framewire.errors import ErrorCode, FramewireError, Unavailable
 from framewire.logs import log_context
@@ -58,7 +59,12 @@ class Arrival:
     def of(cls, metadata: Mapping[str, str], *, peer: str = "", timeout: float | None = None) -> Arrival:
         """With the caller's request id where it sent an acceptable one, with a new one otherwise."""
         given = metadata.get(REQUEST_ID, "")
-        return cls(metadata, given if _ACCEPTABLE_ID.fullmatch(given) else str(ULID()).lower(), peer, timeout)
+        return cls(metadata, given if _ACCEPTABLE_ID.fullmatch(given) else _new_id(), peer, timeout)
+
+
+def _new_id() -> str:
+    """26 hexadecimal digits, later ones greater. Nothing is secret about it."""
+    return f"{time.time_ns() >> 20:011x}{random.getrandbits(60):015x}"
 
 
 UnaryHandler = Callable[[Call, Any], Awaitable[Message]]
@@ -89,11 +95,9 @@ class Pipeline:
         self._identify = identify
         self._gate = gate or Gate(LimitSettings())
 
-    @contextlib.contextmanager
-    def logged(self, method: Method, arrival: Arrival) -> Iterator[None]:
+    def logged(self, method: Method, arrival: Arrival) -> contextlib.AbstractContextManager[None]:
         """Records logged inside carry the request id and the method."""
-        with log_context(request_id=arrival.request_id, method=method.full_name):
-            yield
+        return log_context(request_id=arrival.request_id, method=method.full_name)
 
     async def call(self, method: Method, parse: Parse, arrival: Arrival) -> Message:
         """The answer of a method that gives one, within the caller's time."""

@@ -61,19 +61,19 @@ class Database:
                 async with connection.begin():
                     yield connection
 
-    async def read_one(self, statement: sa.Select[Any]) -> sa.Row[Any] | None:
-        """The row of a statement that finds one at most, as it was last committed, without a transaction around it.
+    async def read_one(self, statement: sa.Select[Any], **parameters: str | int) -> Any:
+        """The row of a statement that finds one at most with these parameters, as it was last committed.
 
         What is asked for most, by its key, is asked for this way: a transaction costs several times the statement.
         """
         with _unavailable():
             if self._direct is not None:
-                return await self._direct.read_one(statement)
+                return await self._direct.read_one(statement, parameters)
             if self.engine.dialect.name == "sqlite":
                 async with self.read() as connection:
-                    return _at_most_one(await connection.execute(statement))
+                    return _at_most_one(await connection.execute(statement, parameters))
             async with self._autocommit.connect() as connection:
-                return _at_most_one(await connection.execute(statement))
+                return _at_most_one(await connection.execute(statement, parameters))
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:

@@ -73,7 +73,7 @@ class JobStore:
 
     async def get(self, workspace_id: str, job_id: str) -> Job:
         """One job. Raises NotFound (JOB_NOT_FOUND)."""
-        row = await self._database.read_one(_BY_ID.params(workspace_id=workspace_id, job_id=job_id))
+        row = await self._database.read_one(_BY_ID, workspace_id=workspace_id, job_id=job_id)
         if row is None:
             raise _no_such_job(job_id)
         return rows.job(row)

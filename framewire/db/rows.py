@@ -15,6 +15,10 @@ from framewire.work.v1.work_pb2 import JobOrder
 
 Row = sa.Row[Any]
 
+_EPOCH = datetime.fromtimestamp(0, UTC)
+_ASSET_STATES = {name.removeprefix("ASSET_STATE_"): value for name, value in AssetState.items()}
+_JOB_STATES = {name.removeprefix("JOB_STATE_"): value for name, value in JobState.items()}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredAsset:
@@ -31,19 +35,18 @@ class StoredAsset:
 
 def timestamp(time: datetime) -> Timestamp:
     """A protobuf time."""
-    result = Timestamp()
-    result.FromDatetime(time.astimezone(UTC))
-    return result
+    since = time - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1000)
 
 
 def asset_state(name: str) -> AssetState.ValueType:
     """The state a row names."""
-    return AssetState.Value(f"ASSET_STATE_{name}")
+    return _ASSET_STATES[name]
 
 
 def job_state(name: str) -> JobState.ValueType:
     """The state a row names."""
-    return JobState.Value(f"JOB_STATE_{name}")
+    return _JOB_STATES[name]
 
 
 def stored_asset(row: Row) -> StoredAsset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, NoReturn
 from urllib.parse import unquote
@@ -48,6 +49,7 @@ def parser(method: Method, request: bytes) -> Parse:
     return parse
 
 
+@functools.lru_cache(maxsize=4096)  # one peer is one connection
 def address_of(peer: str) -> str:
     """The address in what grpc calls a peer: `ipv4:127.0.0.1:5`, `ipv6:%5B::1%5D:5`; empty for anything else."""
     scheme, _, rest = unquote(peer).partition(":")
@@ -56,7 +58,9 @@ def address_of(peer: str) -> str:
 
 def _unary(pipeline: Pipeline, method: Method) -> Callable[[bytes, _Context], Awaitable[bytes]]:
     async def serve(request: bytes, context: _Context) -> bytes:
-        arrival = await _arrive(context)
+        arrival = _arrive(context)
+        if REQUEST_ID in arrival.metadata:  # with the answer: headers of their own would cost as much as the answer
+            context.set_trailing_metadata(((REQUEST_ID, arrival.request_id),))
         with pipeline.logged(method, arrival):
             try:
                 return _serialize(await pipeline.call(method, parser(method, request), arrival))
@@ -68,7 +72,8 @@ def _unary(pipeline: Pipeline, method: Method) -> Callable[[bytes, _Context], Aw
 
 def _stream(pipeline: Pipeline, method: Method) -> Callable[[bytes, _Context], Awaitable[None]]:
     async def serve(request: bytes, context: _Context) -> None:
-        arrival = await _arrive(context)
+        arrival = _arrive(context)
+        await context.send_initial_metadata(((REQUEST_ID, arrival.request_id),))
         with pipeline.logged(method, arrival):
             try:
                 messages = await pipeline.stream(method, parser(method, request), arrival)
@@ -84,7 +89,8 @@ def _stream(pipeline: Pipeline, method: Method) -> Callable[[bytes, _Context], A
 
 def _intake(pipeline: Pipeline, method: Method) -> Callable[[AsyncIterator[bytes], _Context], Awaitable[bytes]]:
     async def serve(requests: AsyncIterator[bytes], context: _Context) -> bytes:
-        arrival = await _arrive(context)
+        arrival = _arrive(context)
+        await context.send_initial_metadata(((REQUEST_ID, arrival.request_id),))
         parsed = (parser(method, request) async for request in requests)
         with pipeline.logged(method, arrival):
             try:
@@ -95,16 +101,14 @@ def _intake(pipeline: Pipeline, method: Method) -> Callable[[AsyncIterator[bytes
     return serve
 
 
-async def _arrive(context: _Context) -> Arrival:
+def _arrive(context: _Context) -> Arrival:
     pairs = context.invocation_metadata() or ()
     # grpc ends a call whose deadline has passed by itself; the pipeline only has to know of it
-    arrival = Arrival.of(
+    return Arrival.of(
         {key: value for key, value in pairs if isinstance(value, str)},  # grpc has made the names lower-case
         peer=address_of(context.peer()),
         timeout=context.time_remaining(),
     )
-    await context.send_initial_metadata(((REQUEST_ID, arrival.request_id),))
-    return arrival
 
 
 def _serialize(message: Message) -> bytes:

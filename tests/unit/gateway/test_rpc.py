@@ -8,7 +8,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from framewire.errors import ErrorCode, LocalError
-from framewire.v1.job_pb2 import CreateJobRequest, GetJobRequest
+from framewire.v1.job_pb2 import CreateJobRequest, GetJobRequest, WatchJobRequest
 from framewire.v1.step_pb2 import ListStepsRequest
 from gateway.addresses import Address
 from gateway.app import Gateway
@@ -44,9 +44,14 @@ async def test_every_method_of_the_contract_is_served(here):
 
 async def test_the_request_id_comes_back(here):
     call = here.steps.ListSteps(ListStepsRequest(), metadata=[("x-request-id", "mine")])
-    assert dict(await call.initial_metadata())["x-request-id"] == "mine"
-    other = here.steps.ListSteps(ListStepsRequest())
+    assert dict(await call.trailing_metadata())["x-request-id"] == "mine"
+    job = await here.submit((await here.upload()).asset_id)
+    watch = here.jobs.WatchJob(WatchJobRequest(job_id=job.job_id), metadata=[("x-request-id", "mine")])
+    assert dict(await watch.initial_metadata())["x-request-id"] == "mine"  # before the first event
+    other = here.jobs.WatchJob(WatchJobRequest(job_id=job.job_id))
     assert len(dict(await other.initial_metadata())["x-request-id"]) == 26
+    for each in (watch, other):
+        each.cancel()
 
 
 async def test_a_request_that_is_too_large_is_refused(here):
