@@ -10,7 +10,9 @@ from framewire.v1.job_pb2 import Segment
 
 CONTENT_TYPE = "application/vnd.apple.mpegurl"
 TARGET_SECONDS = 5
-"""What a segment lasts at most, as a rule. It must not change while a playlist grows, which begins with short ones."""
+"""What a segment lasts at most, as a rule."""
+_LEAST_FRAMES = 8
+"""Frames of the shortest segment: of a slow film they last longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,15 +23,26 @@ class Part:
     url: str
 
 
-def media_playlist(parts: Sequence[Part], *, ended: bool) -> str:
+def target_seconds(fps: float) -> int:
+    """What a playlist says from its first segment to its last of how long segments are, for a film of this rate.
+
+    It must not change while the playlist grows (RFC 8216, 6.2.1), so it is known before there is a segment. 0 frames a
+    second: the rate is not known. A single frame that is shown longer makes a segment longer than the playlist says.
+    """
+    return max(TARGET_SECONDS, math.ceil(_LEAST_FRAMES / fps) + 1 if fps > 0 else 0)
+
+
+def media_playlist(parts: Sequence[Part], *, ended: bool, target: int = TARGET_SECONDS) -> str:
     """The playlist of these segments in order, at least one; a player comes back for more unless `ended`.
+
+    `target`: see `target_seconds`. Only of a playlist that has ended the true length is told.
 
     A header is named again only where it is another one than that before: equal headers decode alike.
     """
     lines = [
         "#EXTM3U",
         "#EXT-X-VERSION:7",
-        f"#EXT-X-TARGETDURATION:{_target(parts)}",
+        f"#EXT-X-TARGETDURATION:{max(target, _longest(parts)) if ended else target}",
         "#EXT-X-MEDIA-SEQUENCE:0",
         "#EXT-X-PLAYLIST-TYPE:EVENT",
         "#EXT-X-INDEPENDENT-SEGMENTS",
@@ -54,5 +67,5 @@ def _media(part: Part) -> list[str]:
     ]
 
 
-def _target(parts: Sequence[Part]) -> int:
-    return max(TARGET_SECONDS, *(math.floor(part.segment.duration + 0.5) for part in parts))
+def _longest(parts: Sequence[Part]) -> int:
+    return max(math.floor(part.segment.duration + 0.5) for part in parts)

@@ -19,7 +19,7 @@ from framewire.jobs.states import FINAL, TERMINAL, ends_job, state_name
 from framewire.storage.interface import PresignsUrls, SignedRequest
 from framewire.storage.keys import segment_key
 from framewire.v1.job_pb2 import Event, Job
-from gateway.hls import Part, media_playlist
+from gateway.hls import TARGET_SECONDS, Part, media_playlist, target_seconds
 
 _URL_TTL = 3600.0
 _LEAST_LEFT = timedelta(minutes=20)
@@ -34,8 +34,13 @@ class _View:
 
     number: int = 0
     committed: Committed = ()
+    target: int = TARGET_SECONDS
     urls: dict[str, SignedRequest] = field(default_factory=dict)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def keep(self, urls: set[str]) -> None:
+        """Of the URLs that were signed, these: others are of segments that do not count any more."""
+        self.urls = {key: signed for key, signed in self.urls.items() if signed.url in urls}
 
     def forget(self) -> None:
         self.number, self.committed = 0, ()
@@ -65,8 +70,10 @@ class Playlists:
             if not view.committed:
                 raise _nothing(last, ended=ends_job(last))
             urls = await asyncio.gather(*(self._url(view, job, each) for each in view.committed))
+            view.keep(set(urls))
             parts = [Part(segment=each.segment, url=url) for each, url in zip(view.committed, urls, strict=True)]
-        return media_playlist(parts, ended=ends_job(last))
+            target = view.target
+        return media_playlist(parts, ended=ends_job(last), target=target)
 
     def _view(self, job_id: str) -> _View:
         view = self._views.setdefault(job_id, _View())
@@ -85,6 +92,8 @@ class Playlists:
             ):
                 async for event in told:
                     view.committed, view.number = followed_by(view.committed, event), event.number
+                    if event.HasField("input"):
+                        view.target = target_seconds(event.input.media.video.fps)
         except TimeoutError:
             raise Unavailable("the job's log cannot be read in time", code=ErrorCode.BUS_UNAVAILABLE) from None
 

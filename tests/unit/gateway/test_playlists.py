@@ -13,6 +13,7 @@ from framewire.errors import ErrorCode, NotFound
 from framewire.storage.keys import segment_key
 from framewire.testing.bus import MemoryBus
 from framewire.testing.storage import MemoryObjectStore
+from framewire.v1.asset_pb2 import MediaInfo, VideoInfo
 from framewire.v1.job_pb2 import (
     JOB_STATE_CANCELLED,
     JOB_STATE_FAILED,
@@ -21,13 +22,14 @@ from framewire.v1.job_pb2 import (
     JOB_STATE_SUCCEEDED,
     Event,
     GetPlaylistRequest,
+    InputProbed,
     Job,
     Progress,
     Segment,
     StatusChange,
 )
 from framewire.v1.step_pb2 import ModelInfo
-from gateway.hls import Part, media_playlist
+from gateway.hls import Part, media_playlist, target_seconds
 from gateway.playlists import Playlists
 
 JOB = Job(job_id="job_a", workspace_id="w")
@@ -68,8 +70,13 @@ def test_another_header_is_named_where_it_begins_to_count():
     assert text.endswith("\n#EXT-X-ENDLIST\n")
 
 
-def test_no_segment_is_longer_than_the_target_says():
-    assert "#EXT-X-TARGETDURATION:8\n" in media_playlist(parts(a_segment(0, duration=8.4)), ended=False)
+def test_no_segment_of_a_playlist_that_has_ended_is_longer_than_the_target_says():
+    assert "#EXT-X-TARGETDURATION:8\n" in media_playlist(parts(a_segment(0, duration=8.4)), ended=True)
+
+
+@pytest.mark.parametrize(("fps", "target"), [(0, 5), (30, 5), (2, 5), (1, 9), (0.5, 17)])
+def test_the_target_of_a_slow_film_is_that_of_its_shortest_segments(fps, target):
+    assert target_seconds(fps) == target
 
 
 class Log:
@@ -111,6 +118,24 @@ async def test_the_playlist_grows_with_the_job(log):
         segment_key("w", "job_a", attempt, index) for attempt, index in ((1, 0), (1, 1), (2, 2))
     ]
     assert "ENDLIST" not in await log.text()
+
+
+async def test_the_target_stays_while_the_playlist_grows(log):
+    await log.say(input=InputProbed(media=MediaInfo(video=VideoInfo(fps=1.0))))
+    targets = []
+    for index, duration in enumerate((0.5, 8.0, 30.0)):
+        await log.say(segment=a_segment(index, duration=duration))
+        targets += re.findall(r"TARGETDURATION:(\d+)", await log.text())
+    assert targets == ["9", "9", "9"]
+
+
+async def test_urls_of_segments_that_were_made_anew_are_forgotten(log):
+    await log.say(segment=a_segment(0))
+    await log.text()
+    await log.say(2, segment=a_segment(0))
+    assert await log.segments() == [segment_key("w", "job_a", 2, 0)]
+    (view,) = log.playlists._views.values()
+    assert list(view.urls) == [segment_key("w", "job_a", 2, 0)]
 
 
 async def test_before_the_first_segment_one_is_told_to_ask_again(log):
