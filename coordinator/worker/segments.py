@@ -10,7 +10,7 @@ from pathlib import Path
 
 from coordinator.worker.journal import Journal
 from coordinator.worker.tools import Tools
-from coordinator.worker.transfer import file_facts
+from coordinator.worker.transfer import file_facts, open_own
 from framewire.bus.interface import EventConflict
 from framewire.errors import ErrorCode, FramewireError, WorkerError
 from framewire.jobs.segments import Committed
@@ -132,6 +132,6 @@ def described(stored: StoredSegment) -> Segment:
     segment.CopyFrom(stored.segment)
     segment.size_bytes, segment.sha256 = file.size, file.sha256
     segment.record_sha256 = file_facts(Path(stored.record_path)).sha256
-    with Path(stored.path).open("rb") as opened:
+    with open_own(Path(stored.path)) as opened:
         segment.header_sha256 = hashlib.sha256(opened.read(segment.header_bytes)).hexdigest()
     return segment

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import io
 import logging
 import mimetypes
+import os
+import stat
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,10 +122,31 @@ def check(file: InputFile, facts: FileFacts) -> None:
         )
 
 
+def open_own(path: Path) -> io.BufferedReader:
+    """A file of this worker or its runner, to be read: never what a link of that name leads to, nor a pipe.
+
+    Raises WorkerError (RUNNER_CRASHED) for those, and OSError.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _not_a_file(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _not_a_file(path)
+    return os.fdopen(descriptor, "rb")
+
+
+def _not_a_file(path: Path) -> WorkerError:
+    return WorkerError(f"the runner left something else than a file as {path.name}", code=ErrorCode.RUNNER_CRASHED)
+
+
 def file_facts(path: Path) -> FileFacts:
     """Size and hash of a file. Blocking. Raises WorkerError (RUNNER_CRASHED, retryable) when there is none."""
     try:
-        with path.open("rb") as file:
+        with open_own(path) as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             return FileFacts(size=file.tell(), sha256=digest)
     except FileNotFoundError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from coordinator.worker.overall import OverallProgress
 from coordinator.worker.patience import once, patiently
 from coordinator.worker.previews import LARGEST, PreviewPace
 from coordinator.worker.scratch import Scratch
-from coordinator.worker.transfer import FileFacts, Transfer, check, file_facts
+from coordinator.worker.transfer import FileFacts, Transfer, check, file_facts, open_own
 from framewire.errors import ErrorCode, MediaError, Unavailable, WorkerError
 from framewire.testing.storage import MemoryObjectStore
 from framewire.v1.job_pb2 import Preview, Progress
@@ -185,3 +186,19 @@ def test_a_preview_that_is_too_large_does_not_count_as_shown() -> None:
     pace = PreviewPace(clock=Clock())
     assert not pace.offer(Preview(before=b"x" * LARGEST, after=b"x"))
     assert pace.offer(Preview(before=b"x", after=b"x"))
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_a_runner_leaves_in_place_of_a_file_is_not_read(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "secret").write_text("the worker's")
+    left = tmp_path / "segment-000000.mp4"
+    match kind:
+        case "link":
+            left.symlink_to(tmp_path / "secret")
+        case "pipe":
+            os.mkfifo(left)
+        case _:
+            left.mkdir()
+    with pytest.raises(WorkerError, match="something else than a file") as caught:
+        open_own(left)
+    assert caught.value.code == ErrorCode.RUNNER_CRASHED
