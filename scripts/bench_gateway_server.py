@@ -159,12 +159,13 @@ async def bare(jobs: int) -> AsyncIterator[tuple[str, str, list[str], Append]]:
 
 
 async def publish(names: list[str], append: Append, rate: float, seconds: float) -> int:
-    """Events to every job, evenly spaced."""
-    count = round(rate * seconds)
-    begin = asyncio.get_running_loop().time()
+    """Events to every job, evenly spaced, and the jobs one after the other: workers do not speak at the same moment."""
+    count, clock = round(rate * seconds), asyncio.get_running_loop().time
+    begin = clock()
     for number in range(count):
-        await asyncio.gather(*(append(job_id, progress(job_id, number + 2)) for job_id in names))
-        await asyncio.sleep(max(0.0, begin + (number + 1) / rate - asyncio.get_running_loop().time()))
+        for place, job_id in enumerate(names):
+            await asyncio.sleep(max(0.0, begin + (number + place / len(names)) / rate - clock()))
+            await append(job_id, progress(job_id, number + 2))
     return count
 
 
