@@ -33,13 +33,15 @@ class Memory:
     """Bytes a request needs for each pixel of a picture that goes in."""
 
 
-def config_files(model: Model, memory: Memory | None = None) -> dict[str, str]:
-    """Text by path in the model's folder. Raises ExportFailed when Triton would read something else out of it."""
+def config_files(model: Model, memory: Memory | None = None, *, graph_sha256: str = "") -> dict[str, str]:
+    """Text by path in the model's folder, for the graph of this hash. Raises ExportFailed when Triton would read something else out of it."""
     memory = memory or Memory()
-    return {
-        CONFIG: _checked(model, memory, config_text(model, memory)),
-        TENSORRT_CONFIG: _checked(model, memory, config_text(model, memory, accelerator=tensorrt_accelerator(model))),
+    texts = {
+        CONFIG: config_text(model, memory),
+        TENSORRT_CONFIG: config_text(model, memory, accelerator=tensorrt_accelerator(model)),
     }
+    of_graph = _parameter("graph_sha256", graph_sha256) + "\n" if graph_sha256 else ""
+    return {name: _checked(model, memory, text) + of_graph for name, text in texts.items()}
 
 
 def config_text(model: Model, memory: Memory | None = None, *, accelerator: str = "") -> str:

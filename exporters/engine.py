@@ -62,7 +62,7 @@ def export(model: Model, repository: Path, progress: Progress = silent) -> Expor
     with progress.stage(f"{model.name}: memory"):
         memory = _known_memory(known, graph) or measure_memory(model, graph)
     with workshop_beside(repository) as workshop:
-        write_files(workshop / model.name, {**_texts(model, memory), GRAPH: graph})
+        write_files(workshop / model.name, {**_texts(model, memory, _sha256(graph)), GRAPH: graph})
         with progress.stage(f"{model.name}: Triton", len(tried)) as told, serve(workshop, model.name) as served:
             on_triton = parity.compare(model, tried, lambda feeds: served.run(model.name, feeds), told)
             parity.check(model, on_triton, "Triton")
@@ -91,7 +91,7 @@ def differences(model: Model, repository: Path) -> list[str]:
     """
     folder = repository / model.name
     card = read_card(folder)
-    expected = _texts(model, memory_of(card))
+    expected = _texts(model, memory_of(card), card.get("graph", {}).get("sha256", ""))
     present = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     wrong = {name for name in expected.keys() | {GRAPH, CARD} | present.keys() if name not in present}
     wrong |= present.keys() - expected.keys() - {GRAPH, CARD}
@@ -125,8 +125,8 @@ def accept(fresh: Path, target: Path) -> None:
         fresh.rename(target)
 
 
-def _texts(model: Model, memory: Memory) -> dict[str, bytes]:
-    return {name: text.encode() for name, text in config_files(model, memory).items()}
+def _texts(model: Model, memory: Memory, graph_sha256: str) -> dict[str, bytes]:
+    return {name: text.encode() for name, text in config_files(model, memory, graph_sha256=graph_sha256).items()}
 
 
 def _known_memory(card: Card, graph: bytes) -> Memory | None:

@@ -38,6 +38,7 @@ def parse_contract(config: Any, version: str) -> ModelContract:
         max_pixels=parameters.number("max_pixels", 0),
         memory_bytes=parameters.number("memory_bytes", 0),
         bytes_per_pixel=parameters.number("bytes_per_pixel", 0),
+        graph_sha256=parameters.optional("graph_sha256"),
         state=tuple(_state(config, tensor, parameters, size_multiple) for tensor in states),
     )
 
@@ -52,6 +53,9 @@ class _Parameters:
         if not value:
             raise incomplete(self._model, f"parameter {name} is missing")
         return value
+
+    def optional(self, name: str) -> str:
+        return self._values.get(name, "")
 
     def number(self, name: str, default: int | None = None) -> int:
         """With a default, which must not be below 0, 0 may be said too; without one it is needed, and at least 1."""

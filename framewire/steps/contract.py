@@ -12,6 +12,7 @@ own fields, the rest are its `parameters`:
     max_pixels         no (0)   most pixels (height x width) of a picture in one request; 0: no limit; larger: tiles
     memory_bytes       no (0)   measured: what the loaded model holds after one 640x360 frame; 0: not known
     bytes_per_pixel    no (0)   measured: bytes a request needs for each pixel of a picture that goes in; 0: not known
+    graph_sha256       no       of the model's file: work that was begun with other weights is not gone on with
     max_batch          state    most frames in one request; only where max_batch_size is 0, otherwise that counts
     NAME.shape         state    shape of the state tensor NAME; see `parse_shape`
 
@@ -173,6 +174,8 @@ class ModelContract:
     """What the loaded model was measured to hold after a 640x360 frame; neutral value: 0, for not known."""
     bytes_per_pixel: int = 0
     """Bytes a request was measured to need for each pixel of a picture; neutral value: 0, for not known."""
+    graph_sha256: str = ""
+    """Of the model's file, with its weights; neutral value: "", for not known."""
     state: tuple[StateTensor, ...] = ()
     """What it remembers from request to request; neutral value: (), for a model of single pictures."""
 

@@ -85,3 +85,9 @@ def test_text_with_quotes_and_other_letters_is_read_back_as_it_was() -> None:
 def test_what_triton_would_read_otherwise_is_refused() -> None:
     with pytest.raises(ExportFailed, match="not what Triton reads"):
         parse_config('name: "x" no_such_field: 1')
+
+
+def test_a_config_names_the_graph_it_was_written_for() -> None:
+    for text in config_files(STATELESS, graph_sha256="ab" * 32).values():
+        assert parse_contract(parse_config(text), "1").graph_sha256 == "ab" * 32
+    assert parse_contract(parse_config(config_text(STATELESS)), "1").graph_sha256 == ""
