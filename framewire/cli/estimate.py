@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from google.protobuf.json_format import MessageToDict
 
+from framewire.cli.exports import Export, check_exports, export_option, write_exports
 from framewire.cli.files import check_input, check_output
 from framewire.cli.options import connection_options, output_options, read_steps, step_option
 from framewire.cli.progress import RunView
@@ -31,12 +32,14 @@ _MOST_LINES = 20
 @step_option
 @output_options
 @click.option("--picture", type=click.Path(path_type=Path), help="Where to put a picture of what is cut, a PNG.")
+@export_option
 @connection_options
 def command(
     clip: Path,
     steps: tuple[str, ...],
     settings: OutputSettings,
     picture: Path | None,
+    exports: tuple[Export, ...],
     server: str | None,
     data: Path | None,
     as_json: bool,
@@ -49,13 +52,15 @@ def command(
     Examples:
       framewire estimate talk.mp4 --step cut_silence
       framewire estimate talk.mp4 --step cut_silence:detector=speech,margin=0.3s --picture cuts.png
+      framewire estimate talk.mp4 --step cut_silence --export edl=talk.edl --export otio=talk.otio
       framewire estimate talk.mp4 --step cut_silence --json > list.json
       framewire run talk.mp4 --step cut_silence:cuts=@list.json -o short.mp4
     """
     check_input(clip)
     if picture is not None:
         check_output(picture, clip)
-    question = _Question(clip=clip, steps=read_steps(steps), settings=settings, picture=picture)
+    check_exports(exports, clip)
+    question = _Question(clip=clip, steps=read_steps(steps), settings=settings, picture=picture, exports=exports)
     run_async(_estimate(question, server, data, Screen(as_json=as_json)))
 
 
@@ -65,6 +70,7 @@ class _Question:
     steps: list[Step]
     settings: OutputSettings
     picture: Path | None
+    exports: tuple[Export, ...]
 
 
 async def _estimate(question: _Question, server: str | None, data: Path | None, screen: Screen) -> None:
@@ -81,6 +87,7 @@ async def _estimate(question: _Question, server: str | None, data: Path | None, 
         )
     if question.picture is not None:
         _write_picture(question.picture, answer)
+    write_exports(question.exports, answer, question.clip)
     screen.show("\n".join(_words(answer, question.steps)), _record(answer))
 
 

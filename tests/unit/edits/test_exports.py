@@ -21,7 +21,7 @@ from framewire.edits.exports.timecode import timecode
 from framewire.edits.wire import cut_list_to_proto
 from framewire.errors import InvalidRequest, MediaError
 from framewire.v1.asset_pb2 import AudioInfo, MediaInfo, VideoInfo
-from framewire.v1.job_pb2 import CUT_FORMAT_AUTO_EDITOR, CUT_FORMAT_EDL, CutFormat
+from framewire.v1.job_pb2 import CUT_FORMAT_AUTO_EDITOR, CUT_FORMAT_EDL, CUT_FORMAT_OTIO, CutFormat
 
 NTSC = Fraction(30000, 1001)
 RATES = [Fraction(25), Fraction(30), NTSC, Fraction(24000, 1001), Fraction(60000, 1001), Fraction(50), Fraction(25, 2)]
@@ -315,6 +315,14 @@ def test_an_estimates_exports_are_named_after_the_film_in_the_order_asked_for() 
     assert cut_exports(cuts, MediaInfo(), "holiday.mp4", []) == []
     with pytest.raises(MediaError, match="how long and how fast"):
         cut_exports(cuts, MediaInfo(), "holiday.mp4", wanted)
+
+
+def test_exports_too_large_for_an_answer_are_refused_with_a_way_out() -> None:
+    media = MediaInfo(duration=20_000, video=VideoInfo(width=64, height=48, fps=25))
+    cuts = cut_list_to_proto(many(5000, 20_000))
+    assert cut_exports(cuts, media, "podcast.mp4", [CUT_FORMAT_EDL])
+    with pytest.raises(InvalidRequest, match="5000 parts is too long"):
+        cut_exports(cuts, media, "podcast.mp4", [CUT_FORMAT_EDL, CUT_FORMAT_OTIO])
 
 
 def test_every_format_of_the_contract_can_be_written() -> None:
