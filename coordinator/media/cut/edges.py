@@ -110,7 +110,7 @@ class _Cutter:
 
     def __init__(self, path: Path, film: Film, limits: MediaLimits, threads: int, stopped: threading.Event) -> None:
         self._film, self._stopped = film, stopped
-        self._container: InputContainer = open_input(path, limits)
+        self._container: InputContainer = open_input(path, limits, known=True)
         self._video: VideoStream = main_video(self._container, limits)
         self._video.codec_context.thread_count = threads
         self._used = False

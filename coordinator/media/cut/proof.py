@@ -31,7 +31,7 @@ def prove(
 
     `sound`: digests of each track, in order; empty when sound was encoded again.
     """
-    with open_input(target, limits) as result:
+    with open_input(target, limits, known=True) as result:
         video = main_video(result, limits)
         tracks = [track.index for track in result.streams.audio]
         main = video.index

@@ -20,13 +20,22 @@ COPIED = frozenset({"aac", "ac3", "eac3", "opus", "mp2", "flac", "alac"})
 OVERLAPPED = frozenset({"aac", "ac3", "eac3", "opus", "mp2"})
 """Of them, those that blend each packet into the next: a join of their packets is a crossfade by itself."""
 
+_SAMPLES = {"ac3": 1536, "mp2": 1152}
+"""Of a packet, where the codec knows one length only and a file need not say it."""
+
 
 def packet_seconds(track: AudioStream) -> Fraction | None:
     """How long a packet sounds; None when packets need not be equally long."""
     context = track.codec_context
-    if context is None or not context.sample_rate or not context.frame_size:
+    if context is None or not context.sample_rate or not packet_samples(track):
         return None
-    return Fraction(context.frame_size, context.sample_rate)
+    return Fraction(packet_samples(track), context.sample_rate)
+
+
+def packet_samples(track: AudioStream) -> int:
+    """Samples of every packet; 0 when they need not have as many."""
+    context = track.codec_context
+    return context.frame_size or _SAMPLES.get(context.codec.canonical_name, 0)
 
 
 def can_be_copied(track: Stream, frame: Fraction, fade: Fraction) -> bool:
@@ -56,7 +65,7 @@ class SoundCutter:
         self.furthest = Fraction(0)
         """Seconds by which sound is off at the worst join."""
         rate = track.codec_context.sample_rate
-        self._length = track.codec_context.frame_size
+        self._length = packet_samples(track)
         self._grain = rate // 250  # what time stamps may be rounded by
         self._scale = (track.time_base or self.time_base) * rate
         self._parts = [
