@@ -109,15 +109,16 @@ class Job:
         began = time.monotonic()
         # connected first: then the network can be closed before the first byte of a stranger's file is looked at
         server = self._connect(self._order.inference if models_of(self._order.steps) else InferenceAddress())
-        with contextlib.closing(server) if server else contextlib.nullcontext():
+        meter = ProgressMeter(0, self._progress)
+        # from beginning to end: looking for the first picture of a long file and comparing it take their time, too
+        with contextlib.closing(server) if server else contextlib.nullcontext(), _kept_alive(meter):
             inspection = inspect(self._source, self._limits)
             self._send(RunnerReport(probed=inspection.media))
-            meter = ProgressMeter(inspection.video.frames, self._progress)
-            with _kept_alive(meter):  # to the end: comparing long files takes its time, too
-                done = self._process(inspection, server, meter)
-                if server is not None:
-                    server.close()  # its memory goes back before the comparison, which needs none of it
-                return self._compare(inspection, done, began)
+            meter.expect(inspection.video.frames)
+            done = self._process(inspection, server, meter)
+            if server is not None:
+                server.close()  # its memory goes back before the comparison, which needs none of it
+            return self._compare(inspection, done, began)
 
     def _process(self, inspection: Inspection, server: InferenceServer | None, meter: ProgressMeter) -> _Done:
         steps = prepare_steps(frame_steps(self._order.steps), server) if server else []

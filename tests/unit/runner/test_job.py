@@ -12,30 +12,30 @@ from jobs import enhance, server_with
 
 from coordinator import job
 from coordinator.job import Job
-from framewire.v1.job_pb2 import FidelityReport
 from framewire.work.v1.work_pb2 import RunnerOrder, RunnerReport
 
 
-def test_a_job_gives_signs_of_life_while_its_result_is_compared_with_its_input(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("part", ["inspect", "fidelity_report"])
+def test_a_job_gives_signs_of_life_while_a_file_is_looked_into_and_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     sent: list[RunnerReport] = []
-    comparing, alive = threading.Event(), threading.Event()
+    working, alive = threading.Event(), threading.Event()
 
     def send(report: RunnerReport) -> None:
         sent.append(report)
-        if comparing.is_set() and report.HasField("progress"):
+        if working.is_set() and report.HasField("progress"):
             alive.set()
 
-    compare = job.fidelity_report
+    work = getattr(job, part)
 
-    def slow(*args: Any, **options: Any) -> FidelityReport:
-        comparing.set()
+    def slow(*args: Any, **options: Any) -> Any:
+        working.set()
         assert alive.wait(20)
-        return compare(*args, **options)
+        return work(*args, **options)
 
     monkeypatch.setattr(job, "KEEP_ALIVE_SECONDS", 0.01)
-    monkeypatch.setattr(job, "fidelity_report", slow)
+    monkeypatch.setattr(job, part, slow)
     source = make_clip(tmp_path / "in.mp4", Clip(frames=10))
     order = RunnerOrder(input_path=str(source), output_path=str(tmp_path / "out.mp4"), steps=enhance("x1"))
     server = server_with(1)
