@@ -1,7 +1,7 @@
 """An edit list applied to time: which pictures are kept, and when they are shown.
 
-A picture belongs to the span that holds its middle: a cut falls on the nearest boundary between two pictures, and a
-container that counts in milliseconds moves no picture over it. In a span that runs faster than the film only so many
+A picture belongs to the span in which it begins to be shown; that some containers count in milliseconds moves none over
+a cut. In a span that runs faster than the film only so many
 pictures are kept as the film has in that time; which of them follows from time stamps alone.
 """
 
@@ -21,8 +21,10 @@ from framewire.edits.edit_list import WHOLE, EditList
 
 _FINE = Fraction(1, 10_000)
 """Seconds: a result counts time at least so finely, as pictures may lie anywhere."""
+_SLACK = Fraction(2, 1000)
+"""Seconds by which a picture may come early: some containers round. Never more than half of its own time."""
 _EARLY = Fraction(1, 4)
-"""Of a picture's time, by which it may come early: some containers round."""
+"""The same for the pictures of a faster part, of a picture's time."""
 
 
 class Timing(Protocol):
@@ -85,7 +87,7 @@ class Retiming:
 
     def is_over(self, stamp: Stamp) -> bool:
         """It comes behind the last span."""
-        return not self.edits.spans or self._middle(stamp) >= self.edits.spans[-1].end
+        return not self.edits.spans or self._begins(stamp) >= self.edits.spans[-1].end
 
     def __call__(self, time: Fraction) -> Fraction:
         """Seconds in the result of a moment in the film's own time. What is cut comes at the join."""
@@ -104,9 +106,9 @@ class Retiming:
 
     def span(self, stamp: Stamp) -> int | None:
         """The number of the span that keeps a picture of the film, if one does."""
-        middle = self._middle(stamp)
-        number = bisect.bisect_right(self._starts, middle) - 1
-        return number if number >= 0 and middle < self.edits.spans[number].end else None
+        begins = self._begins(stamp)
+        number = bisect.bisect_right(self._starts, begins) - 1
+        return number if number >= 0 and begins < self.edits.spans[number].end else None
 
     def _is_surplus(self, number: int, stamp: Stamp, before: Stamp) -> bool:
         span = self.edits.spans[number]
@@ -126,8 +128,8 @@ class Retiming:
     def _length(self, stamp: Stamp) -> Fraction:
         return stamp.duration * self._base or self._usual
 
-    def _middle(self, stamp: Stamp) -> Fraction:
-        return self.moment(stamp) + self._length(stamp) / 2
+    def _begins(self, stamp: Stamp) -> Fraction:
+        return self.moment(stamp) + min(_SLACK, self._length(stamp) / 2)
 
 
 def make_timing(facts: VideoFacts, edits: EditList | None) -> Timing:

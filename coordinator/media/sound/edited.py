@@ -90,8 +90,7 @@ def edited(window: Window, edits: EditList, *, fade: Fraction = FADE) -> Iterato
 
     `fade`: seconds on either side of a join, at most; 0 for hard cuts.
     """
-    none = np.zeros((window.form.channels, 0), window.form.dtype)
-    before = none
+    before = none = window.silence(0)
     for piece in _pieces(edits, window.form.rate, fade):
         window.hold = piece.hold
         voice = _voice(window, piece)
@@ -137,6 +136,24 @@ class _Plain:
         return self._window.read(self._position - count, self._position)
 
 
+class _Led:
+    """At another speed from the join on, and as it is before it: so that the join is where it belongs."""
+
+    def __init__(self, before: _Voice, count: int, behind: _Voice) -> None:
+        self._before, self._behind = before, behind
+        self._left = count
+
+    def lasting(self, count: int) -> int:
+        first = min(self._left, count)
+        there = self._before.lasting(first)
+        return there if there < first else first + self._behind.lasting(count - first)
+
+    def read(self, count: int) -> Samples:
+        first = min(self._left, count)
+        self._left -= first
+        return np.concatenate([self._before.read(first), self._behind.read(count - first)], axis=1)
+
+
 class _Scaled:
     """With another volume."""
 
@@ -155,7 +172,11 @@ class _Scaled:
 
 def _voice(window: Window, piece: _Piece) -> _Voice:
     span = piece.span
-    voice: _Voice = _Plain(window, piece.start) if span.speed == WHOLE else Tempo(window, piece.start, span.speed)
+    voice: _Voice = _Plain(window, piece.start)
+    if span.speed != WHOLE:
+        led = piece.fade_in.outside
+        end = max(piece.start + led + 1, round(span.end * window.form.rate))
+        voice = _Led(voice, led, Tempo(window, piece.start + led, end, span.speed))
     return voice if span.volume == WHOLE else _Scaled(voice, span.volume)
 
 
@@ -165,9 +186,7 @@ def _pieces(edits: EditList, rate: int, fade: Fraction) -> list[_Piece]:
     for number, (span, following) in enumerate(pairwise(edits.spans)):
         fades.append(_fade(span, following, fade, rate, counts[number : number + 2]))
     fades.append(_Fade(_length(rate, fade, counts[-1:])))
-    starts = [
-        round(span.start * rate) - round(fades[number].outside * span.speed) for number, span in enumerate(edits.spans)
-    ]
+    starts = [round(span.start * rate) - fades[number].outside for number, span in enumerate(edits.spans)]
     return [
         _Piece(
             span=span,

@@ -21,11 +21,16 @@ _MOST = 2.0
 
 
 class Tempo:
-    """A track from one place on, `speed` times as fast. Beyond the track's end there is silence."""
+    """A track from `start` to `end`, `speed` times as fast.
 
-    def __init__(self, window: Window, start: int, speed: Fraction) -> None:
+    Nothing behind `end` is heard: `atempo` looks ahead, and speech that follows would begin too early. What it looks at
+    is the end of the part itself, there and back.
+    """
+
+    def __init__(self, window: Window, start: int, end: int, speed: Fraction) -> None:
         self._window = window
-        self._start, self._speed = start, speed
+        self._start, self._end, self._speed = start, end, speed
+        self._last = window.silence(0)
         self._position = start
         self._fed = 0
         self._given = 0
@@ -38,7 +43,7 @@ class Tempo:
         with reading("change the speed of the sound"):
             while self._count < count:
                 self._feed()
-        samples = np.concatenate([np.zeros((self._window.form.channels, 0), self._window.form.dtype), *self._ready], 1)
+        samples = np.concatenate([self._window.silence(0), *self._ready], 1)
         self._ready, self._count = [samples[:, count:]], samples.shape[1] - count
         self._given += count
         return samples[:, :count]
@@ -53,9 +58,8 @@ class Tempo:
         return self._start + math.ceil(sample * self._speed)
 
     def _feed(self) -> None:
-        samples = self._window.read(self._position, self._position + _BLOCK)
+        samples = self._next()
         self._graph.push(self._frame(samples))
-        self._position += _BLOCK
         while True:
             try:
                 made = self._graph.pull()
@@ -65,6 +69,16 @@ class Tempo:
             piece = cast("Samples", made.to_ndarray()).reshape(-1, self._window.form.channels).T
             self._ready.append(piece)
             self._count += piece.shape[1]
+
+    def _next(self) -> Samples:
+        if self._position >= self._end:
+            there_and_back = np.concatenate([self._last[:, ::-1], self._last], axis=1)
+            return np.tile(there_and_back, -(-_BLOCK // there_and_back.shape[1]))
+        stop = min(self._position + _BLOCK, self._end)
+        samples = self._window.read(self._position, stop)
+        self._position = stop
+        self._last = np.concatenate([self._last, samples], axis=1)[:, -_BLOCK:]
+        return samples
 
     def _frame(self, samples: Samples) -> AudioFrame:
         form = self._window.form

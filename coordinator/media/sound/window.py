@@ -26,13 +26,17 @@ class Window:
     def read(self, start: int, stop: int) -> Samples:
         """Samples `start` to `stop`, a new array."""
         self._fill(stop)
-        samples = np.zeros((self.form.channels, stop - start), self.form.dtype)
+        samples = self.silence(stop - start)
         for block in self._held:
             first, last = max(start, block.position), min(stop, block.end)
             if first < last:
                 samples[:, first - start : last - start] = block.between(first, last)
         self._forget(start if self.hold is None else min(start, self.hold))
         return samples
+
+    def silence(self, count: int) -> Samples:
+        """So many samples of it."""
+        return np.zeros((self.form.channels, count), self.form.dtype)
 
     def sound_until(self, stop: int) -> int:
         """Where sound ends for good, or `stop` if there is some from there on."""
