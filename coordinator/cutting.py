@@ -11,6 +11,7 @@ from coordinator.account import Account
 from coordinator.media.cut.smart_cut import Cut, smart_cut
 from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import Inspection
+from coordinator.media.retiming import make_timing
 from coordinator.order import Order, Reports, Result
 from framewire.edits.edit_list import EditList
 from framewire.errors import ErrorCode, StepError
@@ -40,7 +41,7 @@ def may_copy(steps: Sequence[Step], output: OutputSettings) -> bool:
 
 def expected_frames(edits: EditList, inspection: Inspection) -> int:
     """Frames of a result; 0 when unknown."""
-    return round(edits.seconds * (inspection.video.rate or 0))
+    return make_timing(inspection.video, edits).facts.frames
 
 
 def run_cut(order: Order, inspection: Inspection, limits: MediaLimits, reports: Reports) -> tuple[Result, CutFidelity]:

@@ -166,11 +166,14 @@ class Job:
         settings = encoder_settings(self._order.output)
         models = [server.contract(model) for model in sorted(models_of(self._order.steps))] if server else []
         tools = [*models, choose_encoding(settings, inspection.video)]  # a GPU and a processor encode differently
+        step = cut_step(self._order.steps)
+        edits = decide_cuts(self._source, step, inspection, self._limits) if step else None
+        if edits is not None:
+            tools.append(edits)
         work = fingerprint(self._order.steps, self._order.output, tools, inspection.video, self._source)
         earlier, why = earlier_work(self._order.resume, work)
         if why:
             self._say("info", why)
-        step = cut_step(self._order.steps)
         return Order(
             source=self._source,
             target=self._target,
@@ -180,7 +183,7 @@ class Job:
             fingerprint=work,
             earlier=earlier,
             container=container_of(self._order.output),
-            edits=decide_cuts(self._source, step, inspection, self._limits) if step else None,
+            edits=edits,
             fade=read_cut_settings(step).fade if step else FADE,
         )
 

@@ -136,6 +136,8 @@ class Pipeline:
     def _check_promise(self) -> None:
         if self._order.edits is None:
             self._order.bounds.check_promise(self._facts, self._seconds)
+        else:
+            self._order.bounds.check_seconds(float(self._order.edits.seconds) - 0.5)  # of grace, as for whole films
 
     def _open_pools(self, stack: ExitStack) -> list[Channel[Block]]:
         """Memory for frames; none without steps."""

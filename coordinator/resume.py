@@ -69,7 +69,8 @@ def fingerprint(
 ) -> str:
     """SHA-256 of everything that decides what the frames of this job look like.
 
-    `models`: contracts of the models, in the order of the steps; their repr counts.
+    `models`: contracts of the models, in the order of the steps, and whatever else decides it, as an edit list does;
+    their repr counts.
     """
     digest = hashlib.sha256()
     for part in (

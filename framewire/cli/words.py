@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from framewire.jobs.states import state_name
 from framewire.steps.parse import format_step
-from framewire.v1.job_pb2 import Event, FidelityReport, Job, Progress, StatusChange, TagFidelity
+from framewire.v1.job_pb2 import AudioFidelity, Event, FidelityReport, Job, Progress, StatusChange, TagFidelity
 from framewire.v1.step_pb2 import Lane
 
 STYLES = {"SUCCEEDED": "green", "FAILED": "red", "CANCELLED": "yellow", "RUNNING": "cyan"}
@@ -77,16 +79,24 @@ def fidelity_words(report: FidelityReport) -> str:
     before, after = report.video_in, report.video_out
     words.append(f"{before.width}x{before.height} -> {after.width}x{after.height}")
     if report.audio:
-        words.append("audio identical" if all(each.identical for each in report.audio) else "AUDIO CHANGED")
+        words.append(_sound_words(report.audio))
     else:
         words.append("no audio")
     words.append(f"drift {abs(report.av_drift_ms):.1f} ms")
+    if report.HasField("edit"):
+        words.append(f"{report.edit.joins} joins")
     if report.held_frames:
         words.append(f"{report.held_frames} held")
     if report.tags:
         changed = sum(not tag.kept for tag in report.tags)
         words.append(f"{len(report.tags) - changed} tags kept" + (f", {changed} changed" if changed else ""))
     return "fidelity: " + "; ".join(words)
+
+
+def _sound_words(tracks: Iterable[AudioFidelity]) -> str:
+    """What became of the sound; in capitals what nobody asked for."""
+    done = dict.fromkeys(track.edited or ("identical" if track.identical else "CHANGED") for track in tracks)
+    return "AUDIO CHANGED" if "CHANGED" in done else f"audio {'; '.join(done)}"
 
 
 def fidelity_warnings(report: FidelityReport) -> list[str]:

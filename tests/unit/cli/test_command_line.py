@@ -225,6 +225,14 @@ def test_fidelity_says_when_audio_is_not_identical() -> None:
     assert "no audio" in fidelity_words(FidelityReport())
 
 
+def test_fidelity_says_what_a_step_did_to_the_sound() -> None:
+    report = FidelityReport(audio=[AudioFidelity(edited="cut, encoded again (aac)")] * 2)
+    report.edit.joins = 3
+    assert "audio cut, encoded again (aac); drift 0.0 ms; 3 joins" in fidelity_words(report)
+    report.audio.add(identical=False)
+    assert "AUDIO CHANGED" in fidelity_words(report)
+
+
 @pytest.mark.parametrize(("count", "words"), [(999, "999 B"), (1000, "1.0 kB"), (3_400_000, "3.4 MB"), (5e9, "5.0 GB")])
 def test_sizes_are_short(count: float, words: str) -> None:
     assert size(count) == words
