@@ -64,4 +64,5 @@ def by_time(one: Iterator[Packet[Stream]], other: Iterator[Packet[Stream]]) -> I
 
 def _seconds(packet: Packet[Stream]) -> float:
     time = packet.dts if packet.dts is not None else packet.pts
-    return float((time or 0) * packet.time_base)
+    base = packet.time_base
+    return (time or 0) * base.numerator / base.denominator  # a film has millions; fractions are slow

@@ -67,7 +67,8 @@ class SoundCutter:
         rate = track.codec_context.sample_rate
         self._length = packet_samples(track)
         self._grain = rate // 250  # what time stamps may be rounded by
-        self._scale = (track.time_base or self.time_base) * rate
+        scale = (track.time_base or self.time_base) * rate
+        self._scale = scale.numerator, scale.denominator
         self._parts = [
             (round((part.start + zero) * rate), round(part.shown * rate), round((part.end - part.start) * rate))
             for part in parts
@@ -87,7 +88,8 @@ class SoundCutter:
         """The packet with its time in the result; nothing when it is not kept."""
         if packet.pts is None:
             return
-        start, half = round(packet.pts * self._scale), self._length // 2
+        times, over = self._scale
+        start, half = (2 * packet.pts * times + over) // (2 * over), self._length // 2
         while not self.done:
             origin, shown, length = self._parts[self._part]
             wanted = shown + start - origin

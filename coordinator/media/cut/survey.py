@@ -121,7 +121,7 @@ class _Look:
         self._known = {*configuration.sequences, *configuration.pictures}
         self._size = configuration.length_size
         self._pts = array("q")
-        self._durations = array("q")
+        self._last = (-1 << 63, 0)  # pts and duration of what is shown last
         self._starts = array("q")
         self._hidden = bytearray()
         self._disposable = bytearray()
@@ -137,7 +137,7 @@ class _Look:
         self._disposable.append(not avc.is_reference(picture))
         self._hidden.append(packet.is_discard)
         self._pts.append(packet.pts)
-        self._durations.append(packet.duration or 0)
+        self._last = max(self._last, (packet.pts, packet.duration or 0))
 
     def _picture(self, packet: Packet[Stream]) -> memoryview:
         """The packet's first slice. What comes before it is looked at, too."""
@@ -162,7 +162,6 @@ class _Look:
         if (np.diff(shown) <= 0).any():
             raise CannotCopy(Obstacle.TIME_STAMPS, "two pictures at one time")
         _check_groups(place, starts)
-        last = int(order[-1])
         return Film(
             time_base=time_base,
             configuration=self._configuration,
@@ -172,7 +171,7 @@ class _Look:
             disposable=np.frombuffer(bytes(self._disposable), np.bool_),
             starts=starts,
             visible=_visible(np.frombuffer(bytes(self._hidden), np.bool_)[order]),
-            last_duration=self._durations[last] or step,
+            last_duration=self._last[1] or step,
         )
 
 
