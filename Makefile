@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 CLIP   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench bench-job bench-media bench-gateway conformance chaos kills corpus decode-check clean
+.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench bench-job bench-media bench-cut bench-gateway conformance chaos kills corpus decode-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -79,7 +79,7 @@ SANDBOX ?= prefer
 corpus: venv-test ## hostile and damaged files through real runners; SEED=n COUNT=n, NUMBER=n runs one damaged file
 	PYTHONPATH=tests $(BIN)/python -m hostile --seed $(SEED) --count $(COUNT) --sandbox $(SANDBOX) $(if $(NUMBER),--number $(NUMBER))
 
-bench: bench-job bench-media bench-gateway ## every benchmark, about half an hour on two cores
+bench: bench-job bench-media bench-cut bench-gateway ## every benchmark, about half an hour on two cores
 
 bench-job: venv-test ## one job beside the bare model loop, memory, the hop through Triton; CLIP=path for a clip of your own
 	$(BIN)/python scripts/bench.py $(if $(CLIP),--clip '$(CLIP)')
@@ -87,6 +87,12 @@ bench-job: venv-test ## one job beside the bare model loop, memory, the hop thro
 bench-media: venv-test ## whole jobs beside loops without servers, and the wait for the first frame; CLIP=path
 	$(BIN)/python scripts/media_bench.py $(if $(CLIP),--clip '$(CLIP)') $(if $(VAPOURSYNTH),--vapoursynth '$(VAPOURSYNTH)')
 	$(BIN)/python scripts/first_frame.py
+
+TOOLS  ?= build/cut-tools
+PAUSES ?= $(wildcard ../shared/media/speech_pauses_720p.mp4)
+SPEECH ?= $(wildcard ../shared/media/speech_60s.wav)
+bench-cut: venv-test ## cutting silence beside smartcut and auto-editor, which it installs in TOOLS; PAUSES=clip SPEECH=wav
+	$(BIN)/python scripts/cut_bench.py --tools '$(TOOLS)' $(if $(PAUSES),--clip '$(PAUSES)') $(if $(SPEECH),--speech '$(SPEECH)')
 
 FILES ?= ../shared/hostile ../shared/media
 decode-check: venv-test ## compare how files are decoded with a plain PyAV loop; FILES=folders or files

@@ -85,20 +85,3 @@ def _write_sound(output: Any, sound: Any, talk: Talk) -> None:
         for made in av.AudioResampler(format=sound.codec_context.format, layout="stereo", rate=RATE).resample(frame):
             output.mux(sound.encode(made))
     output.mux(sound.encode(None))
-
-
-def repeat_film(film: Path, path: Path, times: int) -> Path:
-    """The film again and again, packet for packet: hours of it in a second."""
-    with av.open(str(film)) as source, av.open(str(path), "w") as output:
-        streams = {track.index: output.add_stream_from_template(track) for track in source.streams}
-        length = max(Fraction(track.duration or 0) * (track.time_base or 1) for track in source.streams)
-        for number in range(times):
-            source.seek(0)
-            for packet in source.demux():
-                if packet.dts is None or packet.pts is None or packet.pts < 0:
-                    continue
-                later = int(number * length / (packet.time_base or 1))
-                packet.pts, packet.dts = packet.pts + later, packet.dts + later
-                packet.stream = streams[packet.stream.index]
-                output.mux(packet)
-    return path
