@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -143,11 +143,16 @@ class _Parts:
 def _source(film: InputContainer, video: VideoStream, aboard: Passengers, retiming: Retiming | None) -> Source:
     chapters = film.chapters()
     return Source(
-        metadata=dict(film.metadata),
+        metadata=_tags(film.metadata, retiming),
         chapters=list(moved_chapters(chapters, retiming)) if retiming else chapters,
-        video_metadata=dict(video.metadata),
+        video_metadata=_tags(video.metadata, retiming),
         tracks=[film.streams[index] for index in aboard.copied],
     )
+
+
+def _tags(metadata: Mapping[str, str], retiming: Retiming | None) -> dict[str, str]:
+    """The same, but of a film that was cut no timecode: it counts frames that are not there."""
+    return {key: value for key, value in metadata.items() if retiming is None or key.lower() != "timecode"}
 
 
 class _Result:

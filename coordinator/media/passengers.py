@@ -83,7 +83,8 @@ def choose_passengers(
     container = choose_container([stream for stream in others if _counts(stream, encode)], wanted)
     if not wanted and any(stream.type == "attachment" for stream in others):
         container = "matroska"  # MP4 has no place for files
-    choice = _Choice(container, timecode="timecode" in {**film.metadata, **video.metadata}, encode=encode)
+    timecode = encode is None and "timecode" in {**film.metadata, **video.metadata}
+    choice = _Choice(container, timecode=timecode, encode=encode)
     for stream in others:
         choice.add(stream)
     if wanted and refuse:
@@ -117,6 +118,8 @@ class _Choice:
                 pass  # the muxer writes it anew, from the picture's tag
             case "attachment":
                 self._leave(stream, f"{_name(self._container)} holds no attached files")
+            case "data" if self._encode is not None and _is_timecode(stream):
+                self._leave(stream, "a film that was cut has no timecode of its own")
             case "data":
                 self._leave(stream, "tracks of data are not understood here")
             case _ if self._encode is not None:

@@ -11,11 +11,12 @@ from typing import cast
 
 import av
 from av.audio.codeccontext import AudioCodecContext
+from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
 from coordinator.media.container import assumed_layout
-from coordinator.media.sound.source import SoundFormat
+from coordinator.media.sound.source import SoundFormat, converts
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ _STEPS: Mapping[str, Sequence[int]] = {
     "ac3": (64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640),
 }
 """Kilobits a second that there are."""
+_HIGHEST_RATE = 768_000
+"""Samples a second; a file that says more says nonsense."""
 _MOST_OPUS = 256_000
 """Bits a second and channel."""
 _UNKNOWN_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
@@ -86,7 +89,7 @@ def choose_sound_encoding(track: AudioStream, container: str, *, bit_rate: int =
     `bit_rate`: the track's, in bits a second, where its header does not say it.
     """
     context: AudioCodecContext | None = track.codec_context
-    if context is None or not context.sample_rate or not context.layout.nb_channels:
+    if context is None or not 0 < context.sample_rate <= _HIGHEST_RATE or not context.layout.nb_channels:
         return None
     wanted = bit_rate or track.bit_rate or context.bit_rate or 0
     return next(filter(None, (_fitted(track, codec, container, wanted) for codec in _candidates(track))), None)
@@ -116,7 +119,7 @@ def _fitted(track: AudioStream, codec: str, container: str, wanted: int) -> Soun
         return None
     for layout in _layouts(track):
         encoding = _encoding(track, codec, encoder, layout, wanted)
-        if encoding is not None and _opens(encoding):
+        if encoding is not None and _opens(encoding) and converts(_silence(track), encoding.samples):
             return encoding
     return None
 
@@ -194,6 +197,14 @@ def _set_up(context: AudioCodecContext, encoding: SoundEncoding) -> None:
     context.format = encoding.format
     if encoding.bit_rate:
         context.bit_rate = encoding.bit_rate
+
+
+def _silence(track: AudioStream) -> AudioFrame:
+    """A frame like those of the track."""
+    context = track.codec_context
+    frame = AudioFrame(context.format.name, context.layout.name, 64)
+    frame.sample_rate = context.sample_rate
+    return frame
 
 
 def _opens(encoding: SoundEncoding) -> bool:

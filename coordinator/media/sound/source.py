@@ -82,7 +82,7 @@ def decoded(
     Packets that cannot be decoded leave a hole; a file that breaks off ends there. `check` is called for every packet
     and may raise. Raises MediaError.
     """
-    converter, budget = _Converter(form), Budget(limits)
+    converter, budget = _Converter(form), Budget(limits, clock=lambda: 0.0)  # no picture is waited for
     places = _Places(form.rate, origin)
     for packet in packets(film, [track.index], on_break=lambda error: log.warning("the file ends early: %s", error)):
         check()
@@ -119,6 +119,15 @@ class _Places:
         block = Block(at or 0, samples)
         self._next = block.end
         return block
+
+
+def converts(frame: AudioFrame, form: SoundFormat) -> bool:
+    """Whether frames like this one can be turned into samples of that kind."""
+    try:
+        av.AudioResampler(form.name, form.layout, form.rate).resample(frame)
+    except (ValueError, av.FFmpegError):
+        return False
+    return True
 
 
 class _Converter:

@@ -370,3 +370,11 @@ def test_a_report_compares_with_what_was_to_be_kept(tmp_path: Path) -> None:
     missing = EditList([*CUTS.spans[:2]])  # what a result with too many pictures would be told
     wrong = report(source, tmp_path / "out.mp4", result, missing)
     assert not next(tag for tag in wrong.tags if tag.name == "time stamps").kept
+
+
+def test_a_film_that_was_cut_has_no_timecode_that_counts_what_is_gone(tmp_path: Path) -> None:
+    source = make_rich_clip(tmp_path / "in.mov", Extras(timecode="01:00:00:00"), Clip(frames=50))
+    result = run(source, tmp_path / "out.mov", EditList([Span(start=Fraction(1), end=Fraction(2))]))
+    with av.open(str(tmp_path / "out.mov")) as made:
+        assert "timecode" not in {**made.metadata, **made.streams.video[0].metadata}
+    assert [omission.why for omission in result.left_out] == ["a film that was cut has no timecode of its own"]

@@ -113,6 +113,30 @@ def test_a_track_of_which_nothing_is_kept_can_be_written_all_the_same(tmp_path: 
     assert not np.abs(hear(tmp_path / "out.mp4").samples).max() > 0.001
 
 
+def test_sound_may_take_longer_than_a_picture_may(tmp_path: Path) -> None:
+    # what bounds the time between two pictures must not bound sound, which has none
+    source = make_numbered(tmp_path / "in.mp4", Numbered(frames=4, tracks=(Track(seconds=SECONDS),)))
+    encoding = sound_encodings(source, "mp4")[1]
+    assert encoding is not None
+    with av.open(str(tmp_path / "out.mp4"), "w") as output:
+        limits = MediaLimits(picture_seconds=0)
+        track = SoundTrack(output, encoding, source, 1, EDITS, origin=Fraction(0), limits=limits)
+        assert render_sound(track, output.mux_one) == EDITS.seconds * 48_000
+
+
+def test_a_layout_nobody_names_is_written_all_the_same(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "in.mkv"), "w") as output:
+        stream = output.add_stream("pcm_s16le", rate=8000, layout="7.1.4")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 12 * 800), np.int16), format="s16", layout="7.1.4")
+        frame.sample_rate = 8000
+        output.mux(stream.encode(frame))
+    encoding, samples = render(
+        tmp_path / "in.mkv", tmp_path / "out.mkv", EditList([Span(start=Fraction(0), end=Fraction(1))])
+    )
+    assert samples == 800
+    assert encoding.channels in (12, 2)
+
+
 def test_what_stops_the_work_passes_through(tmp_path: Path) -> None:
     source = make_numbered(tmp_path / "in.mp4", Numbered(frames=4, tracks=(Track(seconds=SECONDS),)))
 
