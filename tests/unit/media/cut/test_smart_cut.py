@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from cut_films import FILM, assert_cut, closed_gops, decode, edits_of, lengths, 
 from numpy.typing import NDArray
 from rich_clips import Extras, Text, make_rich_clip, tracks
 
+from coordinator.media.cut import avc
 from coordinator.media.cut.obstacles import CannotCopy, Obstacle
 from coordinator.media.cut.smart_cut import smart_cut
 from framewire.edits.edit_list import EditList, Span
@@ -51,6 +53,9 @@ def test_copied_packets_are_the_films_own_bytes(tmp_path: Path) -> None:
         ("29.97 a second", Clip(frames=60, rate=NTSC, options=closed_gops()), [(1, 14), (15, 47), (52, 60)]),
         ("no sound", Clip(frames=40, sounds=(), options=closed_gops()), [(2, 17), (23, 40)]),
         ("5.1", Clip(frames=40, sounds=(Sound(layout="5.1"),), options=closed_gops()), [(2, 17), (23, 40)]),
+        ("10 bits", Clip(frames=40, pixel_format="yuv420p10le", options=closed_gops()), [(2, 17), (23, 40)]),
+        ("4:2:2", Clip(frames=40, pixel_format="yuv422p", options=closed_gops()), [(2, 17), (23, 40)]),
+        ("key frames alone", Clip(frames=40, options=closed_gops(1, 0)), [(2, 17), (23, 40)]),
         ("one long group", Clip(frames=50, options=closed_gops(250)), [(10, 20), (30, 45)]),
         ("cuts on key frames", FILM, [(10, 20), (30, 40)]),
         ("many cuts in a group", FILM, [(1, 3), (4, 6), (7, 9), (21, 22), (25, 26)]),
@@ -64,7 +69,7 @@ def test_every_kept_picture_is_there_once_and_in_time(
     edits = edits_of(decode(source), ranges, 1 / clip.rate)
     cut = smart_cut(source, tmp_path / "out.mp4", edits)
     assert_cut(source, tmp_path / "out.mp4", ranges, copied=cut.copied, last=1 / clip.rate)
-    assert (cut.encoded == 0) == (name in ("cuts on key frames", "nothing cut"))
+    assert (cut.encoded == 0) == (name in ("cuts on key frames", "nothing cut", "key frames alone"))
 
 
 def test_a_variable_frame_rate_stays_as_it_is(tmp_path: Path) -> None:
@@ -301,3 +306,64 @@ def test_a_part_played_faster_is_for_the_pipeline(tmp_path: Path) -> None:
     with pytest.raises(CannotCopy) as caught:
         smart_cut(source, tmp_path / "out.mp4", EditList([Span(start=Fraction(0), end=Fraction(1), speed=Fraction(2))]))
     assert caught.value.obstacle is Obstacle.SPEED
+
+
+def test_sets_repeated_in_packets_are_no_obstacle_while_they_are_the_same(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", Clip(frames=40, options=closed_gops(repeat_headers="1")))
+    ranges = [(3, 17), (22, 38)]
+    cut = smart_cut(source, tmp_path / "out.mp4", edits_of(decode(source), ranges))
+    assert cut.copied > 10
+    assert_cut(source, tmp_path / "out.mp4", ranges, copied=cut.copied)
+
+
+def _changed(source: Path, target: Path, change: Callable[[int, bytes], bytes]) -> Path:
+    """The film's pictures with other packets, by number; a packet of which nothing is left goes."""
+    with av.open(str(source)) as film, av.open(str(target), "w") as output:
+        stream = output.add_stream_from_template(film.streams.video[0], opaque=True)
+        for number, packet in enumerate(film.demux(video=0)):
+            if packet.size and (data := change(number, bytes(packet))):
+                other = av.Packet(data)
+                other.pts, other.dts, other.duration = packet.pts, packet.dts, packet.duration
+                other.time_base, other.is_keyframe, other.stream = packet.time_base, packet.is_keyframe, stream
+                output.mux(other)
+    return target
+
+
+def test_a_description_that_changes_on_the_way_is_an_obstacle(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "whole.mp4", Clip(frames=40, sounds=(), options=closed_gops()))
+    with av.open(str(source)) as film:
+        [sequence, *_] = avc.Configuration.parse(film.streams.video[0].codec_context.extradata or b"").sequences
+    other = avc.with_lengths([sequence[:3] + bytes([sequence[3] + 1]) + sequence[4:]], 4)  # another level
+    changed = _changed(source, tmp_path / "in.mp4", lambda number, data: other + data if number == 20 else data)
+    with pytest.raises(CannotCopy) as caught:
+        smart_cut(changed, tmp_path / "out.mp4", edits_of(decode(source), [(3, 33)]))
+    assert caught.value.obstacle is Obstacle.PARAMETERS
+
+
+def test_a_film_that_does_not_begin_with_a_key_frame_is_encoded_again(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "whole.mp4", Clip(frames=40, sounds=(), options=closed_gops()))
+    headless = _changed(source, tmp_path / "in.mp4", lambda number, data: b"" if number == 0 else data)
+    with pytest.raises(CannotCopy) as caught:
+        smart_cut(headless, tmp_path / "out.mp4", edits_of(decode(source), [(12, 33)]))
+    assert caught.value.obstacle is Obstacle.NO_KEY_FRAMES
+
+
+def test_pictures_hidden_by_the_films_own_edit_list_stay_hidden(tmp_path: Path) -> None:
+    # the first 13 of 60 pictures lie before 0
+    whole = make_clip(tmp_path / "whole.mp4", FILM)
+    source = tmp_path / "in.mp4"
+    options = {"avoid_negative_ts": "disabled", "use_editlist": "1"}
+    with av.open(str(whole)) as film, av.open(str(source), "w", container_options=options) as output:
+        streams = {stream.index: output.add_stream_from_template(stream, opaque=True) for stream in film.streams}
+        for packet in film.demux():
+            if packet.size:
+                shift = round(13 * FRAME / packet.time_base)
+                packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                packet.stream = streams[packet.stream_index]
+                output.mux(packet)
+    seen = decode(source)
+    assert len(seen.pictures) == 47
+    ranges = [(0, 10), (20, 40)]
+    cut = smart_cut(source, tmp_path / "out.mp4", edits_of(seen, ranges))
+    assert cut.frames_in == 47
+    assert_cut(source, tmp_path / "out.mp4", ranges, copied=cut.copied)
