@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from coordinator.account import Account
+from coordinator.media.cut.obstacles import CannotCopy, Obstacle
 from coordinator.media.cut.smart_cut import Cut, smart_cut
 from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import Inspection
 from coordinator.media.retiming import make_timing
 from coordinator.order import Order, Reports, Result
 from framewire.edits.edit_list import EditList
-from framewire.errors import ErrorCode, StepError
+from framewire.errors import ErrorCode, MediaError, StepError
 from framewire.steps.cut_silence import read_cut_settings
-from framewire.v1.job_pb2 import VIDEO_CODEC_UNSPECIFIED, CutFidelity, OutputSettings
+from framewire.v1.job_pb2 import CONTAINER_WEBM, VIDEO_CODEC_UNSPECIFIED, CutFidelity, OutputSettings
 from framewire.v1.step_pb2 import CutSilence, Step
 
 
@@ -36,7 +37,7 @@ def may_copy(steps: Sequence[Step], output: OutputSettings) -> bool:
     if step is None or frame_steps(steps) or not read_cut_settings(step).smart:
         return False
     asked = output.HasField("crf") or output.preset or output.bit_depth or output.hardware
-    return output.codec == VIDEO_CODEC_UNSPECIFIED and not asked
+    return output.codec == VIDEO_CODEC_UNSPECIFIED and output.container != CONTAINER_WEBM and not asked
 
 
 def expected_frames(edits: EditList, inspection: Inspection) -> int:
@@ -74,6 +75,10 @@ def _cut(
             fade=order.fade,
             on_packet=count,
         )
+    except CannotCopy:
+        raise
+    except MediaError as error:  # the pipeline gets over some damage, and tells of the rest better
+        raise CannotCopy(Obstacle.DAMAGED, error.message) from error
     except ValueError as error:
         raise StepError(
             "nothing of the film is kept; lower the threshold or name what is always kept",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from real_runner import execute
 
 from framewire.edits.edit_list import EditList, Span
 from framewire.edits.wire import cut_list_to_proto
-from framewire.v1.job_pb2 import FidelityReport, OutputSettings
+from framewire.v1.job_pb2 import CONTAINER_WEBM, FidelityReport, OutputSettings
 from framewire.v1.step_pb2 import CutSilence, Step
 from framewire.work.v1.work_pb2 import RunnerOrder, RunnerReport
 
@@ -83,10 +84,14 @@ def test_what_cannot_be_copied_is_encoded_again_and_the_report_says_why(
 
 @pytest.mark.parametrize(
     ("step", "output"),
-    [(CutSilence(smart=False), OutputSettings()), (CutSilence(), OutputSettings(crf=30))],
+    [
+        (CutSilence(smart=False), OutputSettings()),
+        (CutSilence(), OutputSettings(crf=30)),
+        (CutSilence(), OutputSettings(container=CONTAINER_WEBM)),
+    ],
 )
 def test_who_asks_for_an_encoding_gets_one(tmp_path: Path, step: CutSilence, output: OutputSettings) -> None:
-    source = make_clip(tmp_path / "in.mp4", FILM)
+    source = make_clip(tmp_path / "in.mp4", replace(FILM, sounds=()))
     step.cuts.CopyFrom(cut_list_to_proto(TWO_PARTS))
     told = fidelity(cut(source, step, output=output))
     assert told.frames_out == 40
