@@ -1,40 +1,51 @@
-"""How well a result follows an edit list: its pictures' times beside those that the list gives the input's."""
+"""How well a result follows an edit list: its pictures' times beside those that the list gives the input's.
+
+Calculated for all pictures at once and apart from `retiming`, which gives a picture its time when it comes.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
-from coordinator.media.retiming import Retiming
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.media.retiming import EARLY, SLACK, Retiming
 from coordinator.media.sound.render import RenderedSound
-from coordinator.media.timeline import Stamp
 from framewire.edits.edit_list import EditList
 from framewire.v1.job_pb2 import AudioFidelity, EditFidelity, TagFidelity
 
+Ticks = NDArray[np.int64]
+_TINY = 1e-9
+"""Of a picture's time: so far is a calculated number from the exact one at most."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Expected:
-    """A picture that is kept."""
 
-    span: int
-    moment: Fraction
-    """When it is shown in the film, in seconds from its first picture."""
-    shown: Fraction
-    """When it is to be shown in the result."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pictures:
+    """When a film's pictures are shown, and for how long, in `unit` seconds and in the order of showing."""
+
+    pts: Ticks
+    lengths: Ticks
+    """0 when unknown."""
+    unit: Fraction
+
+    @property
+    def seconds(self) -> NDArray[np.float64]:
+        """When each is shown."""
+        return self.pts.astype(np.float64) * float(self.unit)
 
 
 class EditComparison:
     """Compares one film with what was made of it."""
 
-    def __init__(self, retiming: Retiming, film: Iterable[Stamp], result: Sequence[int], unit: Fraction) -> None:
-        """`film`: every picture's stamp, `result`: when each picture is shown in the result, in `unit` seconds; both in
-        the order of showing."""
+    def __init__(self, retiming: Retiming, film: Pictures, result: Pictures) -> None:
         self.report = EditFidelity(joins=max(0, len(retiming.edits.spans) - 1))
         """What was found."""
         self._retiming = retiming
-        self._found, self._unit = len(result), unit
-        self._compare(film, result)
+        self._found, self._unit = len(result.pts), result.unit
+        self._compare(_Expected(retiming, film), result.seconds)
 
     def timing(self) -> TagFidelity:
         """Whether every kept picture is there once, in order, at its time: to the rounding of time bases."""
@@ -51,36 +62,65 @@ class EditComparison:
         """Either file's way to count time may move a picture by one of its units."""
         return float(self._retiming.facts.time_base + self._unit) * 1000
 
-    def _compare(self, film: Iterable[Stamp], result: Sequence[int]) -> None:
-        report, span = self.report, -1
-        for number, expected in enumerate(self._expected(film)):
-            report.frames_expected += 1
-            if number >= len(result):
-                continue
-            found = result[number] * self._unit
-            error = abs(found - expected.shown)
-            report.largest_error_ms = max(report.largest_error_ms, float(error) * 1000)
-            if expected.span != span:
-                span = expected.span
-                offset = abs(self._heard(span, found) - expected.moment)
-                report.largest_offset_ms = max(report.largest_offset_ms, float(offset) * 1000)
+    def _compare(self, expected: _Expected, found: NDArray[np.float64]) -> None:
+        report, (kept,) = self.report, np.nonzero(expected.kept)
+        report.frames_expected = len(kept)
+        report.frames_surplus = int(expected.surplus.sum())
+        report.frames_cut = len(expected.kept) - report.frames_expected - report.frames_surplus
+        both = min(len(kept), len(found))
+        if not both:
+            return
+        kept, found = kept[:both], found[:both]
+        report.largest_error_ms = _milliseconds(found - expected.shown[kept])
+        _, firsts = np.unique(expected.span[kept], return_index=True)
+        report.largest_offset_ms = _milliseconds(expected.offsets(kept[firsts], found[firsts]))
 
-    def _heard(self, number: int, shown: Fraction) -> Fraction:
-        """The moment of the film whose sound is heard in the result at this time."""
-        span = self._retiming.edits.spans[number]
-        return span.start + (shown - self._retiming.starts[number]) * span.speed
 
-    def _expected(self, film: Iterable[Stamp]) -> Iterator[_Expected]:
-        timing, before, base = self._retiming, None, self._retiming.facts.time_base
-        for stamp in film:
-            shown, span = timing.stamp(stamp, before), timing.span(stamp)
-            before = stamp
-            if shown is not None and span is not None:
-                yield _Expected(span=span, moment=timing.moment(stamp), shown=shown.pts * base)
-            elif span is not None:
-                self.report.frames_surplus += 1
-            else:
-                self.report.frames_cut += 1
+class _Expected:
+    """What the list says of every picture of the film."""
+
+    def __init__(self, retiming: Retiming, film: Pictures) -> None:
+        spans = retiming.edits.spans
+        self._starts = _seconds(span.start for span in spans)
+        self._speeds = _seconds(span.speed for span in spans)
+        self._shown = _seconds(retiming.starts[:-1])
+        self._moments = film.seconds - float(retiming.origin)
+        usual = float(retiming.usual)
+        lengths = np.where(film.lengths > 0, film.lengths * float(film.unit), usual)
+        begins = self._moments + np.minimum(float(SLACK), lengths / 2)
+        self.span = np.searchsorted(self._starts, begins, side="right") - 1
+        """The number of the span that a picture may be in; -1: none."""
+        inside = (self.span >= 0) & (begins < _seconds(span.end for span in spans)[self.span])
+        passed = np.maximum(0, self._moments - self._starts[self.span]) / self._speeds[self.span]
+        self.shown = self._shown[self.span] + passed
+        """When it is to be shown, in seconds."""
+        self.surplus = inside & self._is_surplus(inside, usual)
+        """In a faster part, with no place left."""
+        self.kept = inside & ~self.surplus
+
+    def offsets(self, pictures: NDArray[Any], found: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Seconds between pictures that are shown when `found` says and the moments whose sound is heard then."""
+        span = self.span[pictures]
+        heard = self._starts[span] + (found - self._shown[span]) * self._speeds[span]
+        return np.subtract(heard, self._moments[pictures], dtype=np.float64)
+
+    def _is_surplus(self, inside: NDArray[np.bool_], usual: float) -> NDArray[np.bool_]:
+        result = np.zeros(len(inside), np.bool_)
+        if not usual or len(inside) < 2:
+            return result
+        place = (self._moments - self._starts[self.span]) / self._speeds[self.span] / usual + float(EARLY)
+        place = np.floor(place + _TINY)
+        result[1:] = (place[1:] == place[:-1]) & (self.span[1:] == self.span[:-1]) & inside[:-1]
+        return result & (self._speeds[self.span] > 1)
+
+
+def _seconds(values: Any) -> NDArray[np.float64]:
+    return np.array([float(value) for value in values], np.float64)
+
+
+def _milliseconds(seconds: NDArray[np.float64]) -> float:
+    """The largest, without what calculating added."""
+    return round(float(np.abs(seconds).max(initial=0)) * 1000, 6)
 
 
 def describe_edit(report: AudioFidelity, edits: EditList, sound: RenderedSound | None) -> None:

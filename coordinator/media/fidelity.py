@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +15,7 @@ from av.stream import Stream
 from numpy.typing import NDArray
 
 from coordinator.media.checks import report
-from coordinator.media.edit_fidelity import EditComparison, describe_edit
+from coordinator.media.edit_fidelity import EditComparison, Pictures, describe_edit
 from coordinator.media.errors import reading
 from coordinator.media.limits import MediaLimits
 from coordinator.media.open import main_video, open_input
@@ -25,7 +25,6 @@ from coordinator.media.probe import Inspection, codec_name
 from coordinator.media.retiming import Retiming
 from coordinator.media.sound.render import RenderedSound
 from coordinator.media.tags import compare_tags
-from coordinator.media.timeline import Stamp
 from framewire.edits.edit_list import EditList
 from framewire.v1.job_pb2 import AudioFidelity, FidelityReport, Omission, TagFidelity
 
@@ -67,11 +66,11 @@ class _Track:
         ticks = (ordered - ordered[:1]).astype(np.float64)
         return ticks * self.time_base.numerator / self.time_base.denominator  # exact, then rounded once
 
-    def stamps(self) -> Iterator[Stamp]:
-        """Of all pictures, in the order of showing."""
+    def pictures(self) -> Pictures:
+        """All of them, in the order of showing."""
         pts, lengths = np.frombuffer(self.shown, np.int64), np.frombuffer(self.lengths, np.int64)
-        for place in np.argsort(pts, kind="stable"):
-            yield Stamp(pts=int(pts[place]), duration=int(lengths[place]))
+        order = np.argsort(pts, kind="stable")
+        return Pictures(pts=pts[order], lengths=lengths[order], unit=self.time_base)
 
     @property
     def start(self) -> Fraction:
@@ -137,7 +136,7 @@ def fidelity_report(
 
 def _add_edit(report: FidelityReport, retiming: Retiming, work: Work, old: _File, new: _File) -> None:
     """What an edit list says of the result, in place of what the input says."""
-    found = EditComparison(retiming, old.video.stamps(), sorted(new.video.shown), new.video.time_base)
+    found = EditComparison(retiming, old.video.pictures(), new.video.pictures())
     if old.video.shown:  # in AVI packets do not say when they are shown
         report.edit.CopyFrom(found.report)
         report.tags.append(found.timing())

@@ -21,9 +21,9 @@ from framewire.edits.edit_list import WHOLE, EditList
 
 _FINE = Fraction(1, 10_000)
 """Seconds: a result counts time at least so finely, as pictures may lie anywhere."""
-_SLACK = Fraction(2, 1000)
+SLACK = Fraction(2, 1000)
 """Seconds by which a picture may come early: some containers round. Never more than half of its own time."""
-_EARLY = Fraction(1, 4)
+EARLY = Fraction(1, 4)
 """The same for the pictures of a faster part, of a picture's time."""
 
 
@@ -69,7 +69,8 @@ class Retiming:
             facts, first_pts=0, frames=_expected(edits, facts), promised=0, time_base=_fine(facts.time_base)
         )
         self._base = facts.time_base
-        self._usual = 1 / facts.rate if facts.rate else Fraction(0)
+        self.usual = 1 / facts.rate if facts.rate else Fraction(0)
+        """Seconds that a picture is shown on average; 0 when unknown."""
         self._starts = [span.start for span in edits.spans]
         self.starts = [*accumulate((span.seconds for span in edits.spans), initial=Fraction(0))]
         """When each span begins in the result, in seconds, and when the last one ends."""
@@ -112,24 +113,24 @@ class Retiming:
 
     def _is_surplus(self, number: int, stamp: Stamp, before: Stamp) -> bool:
         span = self.edits.spans[number]
-        if span.speed <= WHOLE or not self._usual or self.span(before) != number:
+        if span.speed <= WHOLE or not self.usual or self.span(before) != number:
             return False
         return self._place(number, stamp) == self._place(number, before)
 
     def _place(self, number: int, stamp: Stamp) -> int:
         """Which of the pictures that the film has in as long a time it would be."""
         span = self.edits.spans[number]
-        return math.floor((self.moment(stamp) - span.start) / span.speed / self._usual + _EARLY)
+        return math.floor((self.moment(stamp) - span.start) / span.speed / self.usual + EARLY)
 
     def moment(self, stamp: Stamp) -> Fraction:
         """When it is shown in the film, in seconds from the first picture."""
         return stamp.pts * self._base - self.origin
 
     def _length(self, stamp: Stamp) -> Fraction:
-        return stamp.duration * self._base or self._usual
+        return stamp.duration * self._base or self.usual
 
     def _begins(self, stamp: Stamp) -> Fraction:
-        return self.moment(stamp) + min(_SLACK, self._length(stamp) / 2)
+        return self.moment(stamp) + min(SLACK, self._length(stamp) / 2)
 
 
 def make_timing(facts: VideoFacts, edits: EditList | None) -> Timing:
