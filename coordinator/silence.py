@@ -191,15 +191,14 @@ def _tracks(settings: CutSettings, inspection: Inspection, *, draw: bool) -> tup
 
 
 def _nothing_left(settings: CutSettings, ears: _Ears) -> StepError:
-    if settings.hears:
+    why, way_out = "", "lower the threshold, or name a part that is always kept"
+    if settings.hears and (loudest := ears.loudest()) < settings.threshold:
         unit = "of the speech detector's" if settings.detector == DETECTOR_SPEECH else "of full scale"
-        why = (
-            f"nothing reaches the threshold {settings.threshold:.4g} (the largest value is {ears.loudest():.2g} {unit})"
-        )
-        message = f"all of the film would be cut: {why}, or what does is shorter than minclip; lower the threshold"
-    else:
-        message = "all of the film would be cut; lower the threshold, or name a part that is always kept"
-    return StepError(message, code=ErrorCode.CUT_NOTHING_LEFT)
+        why = f": nothing reaches the threshold {settings.threshold:.4g} (the largest value is {loudest:.2g} {unit})"
+        way_out = "lower the threshold"
+    elif settings.hears:
+        why, way_out = ": what is loud is cut, too", "look at always_cut, loud, minclip and margin"
+    return StepError(f"all of the film would be cut{why}; {way_out}", code=ErrorCode.CUT_NOTHING_LEFT)
 
 
 def _padded(values: list[Levels]) -> Levels:

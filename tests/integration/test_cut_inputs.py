@@ -161,7 +161,9 @@ def test_sound_alone_is_refused_because_there_is_no_film(tmp_path: Path, name: s
 
 def test_everything_named_to_be_cut_is_refused(tmp_path: Path) -> None:
     source = make_talk(tmp_path / "in.mp4", Talk(seconds=2, words=[(0, 2)]))
-    assert refused(source, CutSilence(always_cut="0-")).error.code == "CUT_NOTHING_LEFT"
+    error = refused(source, CutSilence(always_cut="0-")).error
+    assert error.code == "CUT_NOTHING_LEFT"
+    assert "always_cut" in error.message
 
 
 def test_a_track_that_is_not_there_is_refused(tmp_path: Path) -> None:
