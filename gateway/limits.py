@@ -9,11 +9,12 @@ import contextlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 
 from framewire.errors import ErrorCode, TooMuch
+from gateway.proxies import Proxies
 
 _CALLERS = 65_536
 """Callers whose use is remembered; the one that was silent longest is forgotten first."""
@@ -39,6 +40,8 @@ class LimitSettings:
     """Calls with one answer that may run at the same time."""
     deadline: float = 660.0
     """Seconds a call with one answer may take; completing an upload may take 600."""
+    proxies: Proxies = Proxies()  # noqa: RUF009 - frozen
+    """Who is believed about the address a call comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,10 @@ class Gate:
     def deadline(self) -> float:
         """Seconds a call may take at most."""
         return self._settings.deadline
+
+    def address(self, peer: str, metadata: Mapping[str, str]) -> str:
+        """The address that is limited: the client's own, where a trusted proxy tells it."""
+        return self._settings.proxies.client(peer, metadata)
 
     def count(self, address: str, key: str) -> Allowance | None:
         """One more call of a caller; either may be empty. Raises TooMuch (RATE_LIMITED)."""

@@ -99,6 +99,10 @@ class Pipeline:
         """Records logged inside carry the request id and the method."""
         return log_context(request_id=arrival.request_id, method=method.full_name)
 
+    def arrive(self, metadata: Mapping[str, str], *, peer: str, timeout: float | None = None) -> Arrival:
+        """A call that came from `peer`, or through it. Names in `metadata` are lower-case."""
+        return Arrival.of(metadata, peer=self._gate.address(peer, metadata), timeout=timeout)
+
     async def call(self, method: Method, parse: Parse, arrival: Arrival) -> Message:
         """The answer of a method that gives one, within the caller's time."""
         with errors.only_typed(arrival.request_id), self._gate.call():
@@ -108,7 +112,18 @@ class Pipeline:
                     call, request = await self._admit(parse, arrival)
                     return await _known(self._unary, method)(call, request)
             except TimeoutError:
-                raise Unavailable(f"not done within {bound:g} s", code=ErrorCode.DEADLINE_EXCEEDED) from None
+                raise _too_long(bound) from None
+
+    @contextlib.asynccontextmanager
+    async def brief(self, arrival: Arrival) -> AsyncIterator[Call]:
+        """The place and the time of a call with one answer, for one that no method of the contract stands for."""
+        with self._gate.call():
+            bound = self._bound(arrival)
+            try:
+                async with asyncio.timeout(bound):
+                    yield await self.caller(arrival)
+            except TimeoutError:
+                raise _too_long(bound) from None
 
     async def stream(self, method: Method, parse: Parse, arrival: Arrival) -> Answers | None:
         """The answers of a method that streams, None when there will be none. Close the iterator."""
@@ -150,6 +165,10 @@ class Pipeline:
         request = parse()
         validate(request)
         return call, request
+
+
+def _too_long(bound: float) -> Unavailable:
+    return Unavailable(f"not done within {bound:g} s", code=ErrorCode.DEADLINE_EXCEEDED)
 
 
 async def _checked(requests: AsyncIterator[Parse]) -> AsyncIterator[Message]:

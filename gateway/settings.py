@@ -14,6 +14,7 @@ from framewire.storage.s3_lifecycle import Lifecycle
 from gateway.addresses import Address, refuse_public
 from gateway.estimates import EstimateSettings
 from gateway.limits import LimitSettings
+from gateway.proxies import Proxies
 from gateway.rest.settings import HttpSettings
 from gateway.uploads import UploadSettings
 from gateway.uploads.kinds import KINDS
@@ -35,6 +36,7 @@ environment:
   FRAMEWIRE_RATE_LIMIT          calls an address, or a key, may make in 10 s; 0 is no limit    (10000)
   FRAMEWIRE_STREAMS_PER_ADDRESS streams one address may have open; 0 is no limit               (2000)
   FRAMEWIRE_STREAMS             streams all of them may have open; 0 is no limit               (5000)
+  FRAMEWIRE_TRUSTED_PROXIES     addresses and networks of proxies whose X-Forwarded-For or Forwarded is believed (none)
   FRAMEWIRE_SENDERS             uploads that may pass through this gateway at once; 0 is no limit (64)
   FRAMEWIRE_CALLS_AT_ONCE       calls that may run at once; 0 is no limit                      (500)
   FRAMEWIRE_DEADLINE            seconds a call may take                                        (660)
@@ -111,6 +113,7 @@ def _limits(env: Environment) -> LimitSettings:
         senders=env.integer("FRAMEWIRE_SENDERS", usual.senders, least=0),
         calls_at_once=env.integer("FRAMEWIRE_CALLS_AT_ONCE", usual.calls_at_once, least=0),
         deadline=env.integer("FRAMEWIRE_DEADLINE", int(usual.deadline), least=1),
+        proxies=Proxies.parse(_list(env, "FRAMEWIRE_TRUSTED_PROXIES"), "FRAMEWIRE_TRUSTED_PROXIES"),
     )
 
 

@@ -97,7 +97,7 @@ class RestServer:
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         """Every answer carries the request id; every error is a google.rpc.Status."""
         metadata = {name.lower(): value for name, value in request.headers.items()}
-        request[_ARRIVAL] = arrival = Arrival.of(metadata, peer=request.remote or "")
+        request[_ARRIVAL] = arrival = self._pipeline.arrive(metadata, peer=request.remote or "")
         try:
             with errors.only_typed(arrival.request_id):
                 return await self._route(request, arrival)

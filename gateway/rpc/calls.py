@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 from urllib.parse import unquote
 
 import grpc
@@ -19,6 +21,8 @@ from gateway.pipeline import REQUEST_ID, Arrival, Parse, Pipeline
 _Context = grpc.aio.ServicerContext[bytes, bytes]
 _WIRE = "grpc"
 _DETAILS = "grpc-status-details-bin"
+STALLED = 60.0  # seconds a receiver may take nothing before its stream is cut
+log = logging.getLogger(__name__)
 
 
 def method_handler(pipeline: Pipeline, method: Method) -> grpc.RpcMethodHandler[bytes, bytes]:
@@ -58,7 +62,7 @@ def address_of(peer: str) -> str:
 
 def _unary(pipeline: Pipeline, method: Method) -> Callable[[bytes, _Context], Awaitable[bytes]]:
     async def serve(request: bytes, context: _Context) -> bytes:
-        arrival = _arrive(context)
+        arrival = _arrive(pipeline, context)
         if REQUEST_ID in arrival.metadata:  # with the answer: headers of their own would cost as much as the answer
             context.set_trailing_metadata(((REQUEST_ID, arrival.request_id),))
         with pipeline.logged(method, arrival):
@@ -72,15 +76,18 @@ def _unary(pipeline: Pipeline, method: Method) -> Callable[[bytes, _Context], Aw
 
 def _stream(pipeline: Pipeline, method: Method) -> Callable[[bytes, _Context], Awaitable[None]]:
     async def serve(request: bytes, context: _Context) -> None:
-        arrival = _arrive(context)
+        arrival = _arrive(pipeline, context)
         await context.send_initial_metadata(((REQUEST_ID, arrival.request_id),))
         with pipeline.logged(method, arrival):
             try:
                 messages = await pipeline.stream(method, parser(method, request), arrival)
                 if messages is not None:
                     async with contextlib.aclosing(messages):
-                        async for message in messages:
-                            await context.write(message.encoded(_WIRE, _serialize))
+                        with _Receiver() as receiver:
+                            async for message in messages:
+                                receiver.given += 1
+                                await context.write(message.encoded(_WIRE, _serialize))
+                                receiver.taken += 1
             except FramewireError as error:
                 await _abort(context, error, arrival.request_id)
 
@@ -89,7 +96,7 @@ def _stream(pipeline: Pipeline, method: Method) -> Callable[[bytes, _Context], A
 
 def _intake(pipeline: Pipeline, method: Method) -> Callable[[AsyncIterator[bytes], _Context], Awaitable[bytes]]:
     async def serve(requests: AsyncIterator[bytes], context: _Context) -> bytes:
-        arrival = _arrive(context)
+        arrival = _arrive(pipeline, context)
         await context.send_initial_metadata(((REQUEST_ID, arrival.request_id),))
         parsed = (parser(method, request) async for request in requests)
         with pipeline.logged(method, arrival):
@@ -101,14 +108,48 @@ def _intake(pipeline: Pipeline, method: Method) -> Callable[[AsyncIterator[bytes
     return serve
 
 
-def _arrive(context: _Context) -> Arrival:
+def _arrive(pipeline: Pipeline, context: _Context) -> Arrival:
     pairs = context.invocation_metadata() or ()
     # grpc ends a call whose deadline has passed by itself; the pipeline only has to know of it
-    return Arrival.of(
+    return pipeline.arrive(
         {key: value for key, value in pairs if isinstance(value, str)},  # grpc has made the names lower-case
         peer=address_of(context.peer()),
         timeout=context.time_remaining(),
     )
+
+
+class _Receiver:
+    """Cuts a stream whose receiver takes nothing for STALLED seconds, so that it does not keep its place for ever.
+
+    One timer a stream, which looks at what happened since: a timer for every message would cost more than the message.
+    Nothing can be said to such a receiver any more. grpc ends the call when its handler is cancelled.
+    """
+
+    __slots__ = ("_before", "_task", "_timer", "given", "taken")
+
+    def __init__(self) -> None:
+        self.given = self.taken = 0
+        """Messages."""
+        self._before = -1  # taken when it was last seen busy
+        self._task = asyncio.current_task()
+
+    def __enter__(self) -> Self:
+        self._wait()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _wait(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(STALLED / 2, self._look)
+
+    def _look(self) -> None:
+        if self.given > self.taken == self._before and self._task is not None:
+            log.info("a stream's receiver has taken nothing for %.0f s: cut", STALLED)
+            self._task.cancel()
+            return
+        self._before = self.taken if self.given > self.taken else -1
+        self._wait()
 
 
 def _serialize(message: Message) -> bytes:

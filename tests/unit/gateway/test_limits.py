@@ -8,11 +8,12 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from framewire.errors import ErrorCode, TooMuch
+from framewire.errors import ErrorCode, LocalError, TooMuch
 from framewire.v1.job_pb2 import GetJobRequest, WatchJobRequest
 from framewire.v1.step_pb2 import ListStepsRequest
 from gateway.handlers.steps import StepHandlers
 from gateway.limits import Buckets, Gate, LimitSettings
+from gateway.proxies import Proxies
 from gateway.rest.settings import HttpSettings
 from gateway.rpc.calls import address_of
 
@@ -209,3 +210,45 @@ async def test_a_flood_is_refused_and_who_comes_after_it_is_served(with_settings
         async with asyncio.timeout(10):
             while await ask() == grpc.StatusCode.RESOURCE_EXHAUSTED:
                 pass  # the bucket fills with time; nothing signals it
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "client"),
+    [
+        ("127.0.0.1", {"X-Forwarded-For": "198.51.100.7"}, "198.51.100.7"),
+        ("127.0.0.1", {"X-Forwarded-For": "203.0.113.9, 198.51.100.7, 10.1.2.3"}, "198.51.100.7"),  # the first is a lie
+        ("127.0.0.1", {"X-Forwarded-For": "198.51.100.7:4711"}, "198.51.100.7"),
+        ("127.0.0.1", {"Forwarded": 'for="[2001:db8::7]:80";proto=https, for=10.1.2.3'}, "2001:db8::7"),
+        ("127.0.0.1", {"Forwarded": "For=198.51.100.7;by=10.0.0.1"}, "198.51.100.7"),
+        ("127.0.0.1", {"Forwarded": "for=198.51.100.7, for=_hidden"}, "127.0.0.1"),
+        ("127.0.0.1", {"X-Forwarded-For": "10.9.9.9"}, "10.9.9.9"),  # a proxy that calls for itself
+        ("127.0.0.1", {}, "127.0.0.1"),
+        ("203.0.113.9", {"X-Forwarded-For": "198.51.100.7"}, "203.0.113.9"),  # nobody who is trusted
+        ("::ffff:10.0.0.1", {"X-Forwarded-For": "198.51.100.7"}, "198.51.100.7"),
+    ],
+)
+def test_only_trusted_proxies_are_believed_about_an_address(peer, headers, client):
+    proxies = Proxies.parse(["127.0.0.1", "10.0.0.0/8"], "FRAMEWIRE_TRUSTED_PROXIES")
+    assert proxies.client(peer, {name.lower(): value for name, value in headers.items()}) == client
+    assert Proxies().client(peer, {name.lower(): value for name, value in headers.items()}) == peer
+
+
+async def test_clients_behind_a_trusted_proxy_are_limited_one_by_one_on_both_ports(with_settings):
+    proxies = Proxies.parse(["127.0.0.1"], "FRAMEWIRE_TRUSTED_PROXIES")
+    async with with_settings(limits=LimitSettings(calls=2, window=3600, proxies=proxies)) as here:
+        for client in ("198.51.100.1", "198.51.100.2"):
+            headers = {"X-Forwarded-For": f"203.0.113.9, {client}"}
+            async with here.http.get(here.url("/v1/steps"), headers=headers) as answer:
+                assert answer.status == 200
+            metadata = [("x-forwarded-for", client)]
+            await here.steps.ListSteps(ListStepsRequest(), metadata=metadata)
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await here.steps.ListSteps(ListStepsRequest(), metadata=metadata)
+            assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+            async with here.http.get(here.url("/v1/steps"), headers=headers) as answer:
+                assert answer.status == 429
+
+
+def test_a_proxy_that_is_no_address_is_refused():
+    with pytest.raises(LocalError, match="FRAMEWIRE_TRUSTED_PROXIES"):
+        Proxies.parse(["proxy.example"], "FRAMEWIRE_TRUSTED_PROXIES")

@@ -27,6 +27,7 @@ from framewire.v1.job_pb2 import (
 from framewire.v1.step_pb2 import LANE_GPU
 from gateway import watch
 from gateway.rest import streaming
+from gateway.rpc import calls
 
 SSE = {"Accept": "text/event-stream"}
 
@@ -150,6 +151,21 @@ async def test_one_that_reads_slowly_gets_every_event_in_order(here):
     writer.close()
     assert [int(line["number"]) for line in lines] == list(range(1, 404))
     assert [line["progress"].get("framesDone", "0") for line in lines[2:-1]] == [str(step) for step in range(400)]
+
+
+async def test_a_grpc_watcher_that_reads_nothing_loses_its_place(here, monkeypatch, readers):
+    monkeypatch.setattr(calls, "STALLED", 0.3)
+    job = await here.submit((await here.upload()).asset_id)
+    await here.relayed()
+    number = await here.say(job.job_id, JOB_STATE_RUNNING)
+    call = here.jobs.WatchJob(WatchJobRequest(job_id=job.job_id))
+    await call.read()
+    for _ in range(400):
+        event = Event(job_id=job.job_id, attempt=1, progress=Progress(stage="x" * 100_000))
+        number = await here.bus.events.append(event, after=number)
+    async with asyncio.timeout(10):
+        await readers[0].wait()
+    assert here.gateway.rpc._pipeline._gate._streams == 0
 
 
 async def test_a_log_that_has_forgotten_is_replaced_by_what_the_row_remembers(here):
