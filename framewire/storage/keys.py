@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+KINDS = frozenset({"uploads/", "tails/", "assets/", "results/", "segments/", "thumbnails/"})
+"""What lies in a workspace's folder."""
+
 
 def upload_key(workspace_id: str, asset_id: str) -> str:
     """Where a client's upload lies."""
@@ -51,7 +54,12 @@ def result_key(workspace_id: str, job_id: str, attempt: int, asset_id: str) -> s
     The attempt is part of the name: a stale worker that comes back cannot overwrite the result of
     the attempt that counts, whose event names the attempt.
     """
-    return f"{workspace_id}/results/{job_id}/{attempt}/{asset_id}"
+    return f"{results_prefix(workspace_id)}{job_id}/{attempt}/{asset_id}"
+
+
+def results_prefix(workspace_id: str) -> str:
+    """What the keys of all results of a workspace begin with."""
+    return f"{workspace_id}/results/"
 
 
 def segment_key(workspace_id: str, job_id: str, attempt: int, index: int) -> str:

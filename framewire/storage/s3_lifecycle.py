@@ -1,7 +1,8 @@
 """Lifecycle rules of a bucket: what the store does by itself, also while no gateway runs.
 
 The gateway's janitor deletes what expires; it knows what jobs still need. The rules make old objects cheaper, and are a
-net below the janitor. Rules that somebody else has made for the bucket stay as they are.
+net below the janitor. Rules that somebody else has made for the bucket stay as they are. Ours are for the whole bucket,
+because every workspace is a folder of its own: a bucket in which anything else lies is left without.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+
+from framewire.errors import LocalError
+from framewire.storage.keys import KINDS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -32,10 +36,32 @@ class Lifecycle:
 
 
 def apply(client: S3Client, bucket: str, lifecycle: Lifecycle) -> None:
-    """Give the bucket these rules. Raises ClientError, also where the store knows no rules."""
+    """Give the bucket these rules.
+
+    Raises LocalError (CONFIG_INVALID), and changes nothing, when something in it is not Framewire's: it would be
+    deleted. Raises ClientError, also where the store knows no rules.
+    """
+    if strange := _strange(client, bucket):
+        raise LocalError(
+            f"{strange!r} in the bucket {bucket} is not Framewire's, and lifecycle rules would delete it one day; "
+            "give Framewire a bucket of its own, or leave FRAMEWIRE_S3_LIFECYCLE out"
+        )
     rules = [rule for rule in _known(client, bucket) if not rule.get("ID", "").startswith(_OURS)]
     configuration: Any = {"Rules": [*rules, *_rules(lifecycle)]}
     client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=configuration)
+
+
+def _strange(client: S3Client, bucket: str) -> str:
+    """Something at the top that is no workspace's folder; empty when there is none among the first thousand."""
+    top = client.list_objects_v2(Bucket=bucket, Delimiter="/")
+    for each in top.get("Contents", []):
+        return each["Key"]
+    for folder in (each["Prefix"] for each in top.get("CommonPrefixes", [])):
+        below = client.list_objects_v2(Bucket=bucket, Prefix=folder, Delimiter="/")
+        names = {each["Prefix"].removeprefix(folder) for each in below.get("CommonPrefixes", [])}
+        if below.get("Contents") or not names <= KINDS:
+            return folder
+    return ""
 
 
 def _known(client: S3Client, bucket: str) -> list[Any]:

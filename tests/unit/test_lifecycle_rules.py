@@ -9,6 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.stub import Stubber
 
+from framewire.errors import ErrorCode, LocalError
 from framewire.storage.s3_lifecycle import Lifecycle, apply
 
 SOMEBODY = {"ID": "logs", "Status": "Enabled", "Filter": {"Prefix": "logs/"}, "Expiration": {"Days": 3}}
@@ -30,10 +31,21 @@ def expect(stub: Stubber, *rules: dict[str, Any]) -> None:
     stub.add_response("put_bucket_lifecycle_configuration", {}, wanted)
 
 
+def lies(stub: Stubber, *folders: str, keys: tuple[str, ...] = (), below: str = "") -> None:
+    answer = {
+        "Contents": [{"Key": key} for key in keys],
+        "CommonPrefixes": [{"Prefix": folder} for folder in folders],
+    }
+    asked = {"Bucket": "b", "Delimiter": "/", **({"Prefix": below} if below else {})}
+    stub.add_response("list_objects_v2", answer, asked)
+
+
 def test_rules_of_somebody_else_stay_and_our_old_ones_are_replaced(client: Any) -> None:
     old = {**ABORT, "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 30}}
     archive = {"Transitions": [{"Days": 1, "StorageClass": "GLACIER_IR"}]}
     with Stubber(client) as stub:
+        lies(stub, "default/")
+        lies(stub, "default/assets/", "default/uploads/", below="default/")
         stub.add_response("get_bucket_lifecycle_configuration", {"Rules": [SOMEBODY, old]}, {"Bucket": "b"})
         expect(
             stub,
@@ -48,6 +60,7 @@ def test_rules_of_somebody_else_stay_and_our_old_ones_are_replaced(client: Any) 
 
 def test_a_bucket_without_rules_gets_ours(client: Any) -> None:
     with Stubber(client) as stub:
+        lies(stub)
         stub.add_client_error("get_bucket_lifecycle_configuration", "NoSuchLifecycleConfiguration")
         expect(stub, ABORT)
         apply(client, "b", Lifecycle())
@@ -56,6 +69,21 @@ def test_a_bucket_without_rules_gets_ours(client: Any) -> None:
 
 def test_rules_that_cannot_be_read_are_not_overwritten(client: Any) -> None:
     with Stubber(client) as stub:
+        lies(stub)
         stub.add_client_error("get_bucket_lifecycle_configuration", "AccessDenied")
         with pytest.raises(ClientError):
             apply(client, "b", Lifecycle())
+
+
+@pytest.mark.parametrize("strange", ["readme.txt", "photos/"])
+def test_a_bucket_with_things_of_somebody_else_gets_no_rules(client: Any, strange: str) -> None:
+    with Stubber(client) as stub:
+        if strange.endswith("/"):
+            lies(stub, "default/", strange)
+            lies(stub, "default/assets/", below="default/")
+            lies(stub, "photos/2026/", below=strange)
+        else:
+            lies(stub, "default/", keys=(strange,))
+        with pytest.raises(LocalError, match=f"{strange}.*bucket of its own") as caught:
+            apply(client, "b", Lifecycle(delete_after=21))
+        assert caught.value.code == ErrorCode.CONFIG_INVALID
