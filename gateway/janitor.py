@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from ulid import ULID
 
 from framewire.db.expiring import ExpiryStore
-from framewire.storage.keys import every_tail_prefix, uploads_prefix
+from framewire.storage.keys import every_tail_prefix, results_prefix, uploads_prefix
 from framewire.storage.parts import PartStore
 from gateway.uploads.checker import UploadChecker
 from gateway.uploads.settings import UploadSettings
@@ -57,6 +57,7 @@ class Janitor:
             await self._sweep_objects(prefix, late)
             await self._sweep_objects(every_tail_prefix(workspace_id), late)
             await self._sweep_parts(prefix, now - _GRACE)
+            await self._sweep_results(results_prefix(workspace_id), late)
 
     async def _sweep_objects(self, prefix: str, late: datetime) -> None:
         old = (info.key async for info in self._store.list(prefix) if _begun(_asset_of(info.key, prefix)) < late)
@@ -74,6 +75,13 @@ class Janitor:
             asset_id = _asset_of(each.key, prefix)
             if (await self._expiry.under_way({asset_id})).get(asset_id) != each.upload_id:
                 log.warning("a multipart upload of %s is nobody's: aborted", each.key)
+                await self._store.abort_parts(each.key, each.upload_id)
+
+    async def _sweep_results(self, prefix: str, late: datetime) -> None:
+        """Parts of results whose workers died while they sent them; nobody sends one for this long."""
+        async for each in self._store.unfinished_parts(prefix):
+            if each.begun < late:
+                log.warning("the result %s was never finished: its parts are deleted", each.key)
                 await self._store.abort_parts(each.key, each.upload_id)
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -81,9 +83,9 @@ async def _tell(process: asyncio.subprocess.Process, question: bytes) -> None:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
+    """The program and whatever it has started: it leads a group of its own."""
     with contextlib.suppress(ProcessLookupError):
-        if process.returncode is None:
-            process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
     await asyncio.shield(process.wait())
 
 

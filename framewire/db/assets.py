@@ -66,25 +66,6 @@ class AssetStore:
             await connection.execute(uploads.insert().values(**upload, multipart_id="", writer=""))
             return stored_asset(await find(connection, workspace_id, asset_id))
 
-    async def create_ready(
-        self,
-        like: StoredAsset,
-        *,
-        asset_id: str,
-        filename: str,
-        object_key: str,
-        expires: datetime | None = None,
-    ) -> StoredAsset:
-        """An asset of the same bytes as another, which lie at `object_key` too."""
-        workspace_id = like.asset.workspace_id
-        values = _new_row(workspace_id, asset_id, filename, like.asset.size_bytes, object_key)
-        media = like.asset.media.SerializeToString() if like.asset.HasField("media") else None
-        sha256 = like.asset.sha256
-        values |= {"state": "READY", "declared_sha256": sha256, "sha256": sha256, "media": media}
-        async with self._database.write() as connection:
-            await connection.execute(assets.insert().values(**values, expire_time=expires))
-            return stored_asset(await find(connection, workspace_id, asset_id))
-
     async def find_same(self, workspace_id: str, *, sha256: str, size_bytes: int) -> StoredAsset | None:
         """The newest READY asset of the workspace with these bytes; None when there is none."""
         same = (assets.c.workspace_id == workspace_id, assets.c.sha256 == sha256, assets.c.size_bytes == size_bytes)

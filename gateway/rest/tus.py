@@ -26,7 +26,7 @@ from gateway.handlers.uploads import UploadParts
 from gateway.pipeline import Arrival, Call, Pipeline
 from gateway.rest.answers import JSON
 from gateway.rest.streaming import status_json
-from gateway.uploads.checksum import ALGORITHMS, Checksum, checked
+from gateway.uploads.checksum import ALGORITHMS, Checksum
 from gateway.uploads.creator import NewUpload
 from gateway.uploads.standing import standing
 from gateway.validation import validate
@@ -89,13 +89,14 @@ class Tus:
             raise NotFound("no such upload", code=ErrorCode.ASSET_NOT_FOUND)
         match verb:
             case "HEAD":
-                return await self._head(await self._pipeline.caller(arrival), found[1])
+                async with self._pipeline.brief(arrival) as call:
+                    return await self._head(call, found[1])
             case "PATCH":
                 return await self._patch(request, arrival, found[1])
             case "DELETE":
-                call = await self._pipeline.caller(arrival)
-                await self._assets.delete(call.workspace_id, found[1])
-                return web.Response(status=204)
+                async with self._pipeline.brief(arrival) as call:
+                    await self._assets.delete(call.workspace_id, found[1])
+                    return web.Response(status=204)
         raise TusError(405, "an upload takes HEAD, PATCH, DELETE and OPTIONS")
 
     def _options(self) -> web.Response:
@@ -113,8 +114,8 @@ class Tus:
         sends = request.content_type == _BYTES
         if sends:
             _check_length(request, 0, new.size_bytes)
-        call = await self._pipeline.caller(arrival)
-        stored = await self._parts.creator.create(call.workspace_id, new)
+        async with self._pipeline.brief(arrival) as call:
+            stored = await self._parts.creator.create(call.workspace_id, new)
         asset = stored.asset
         headers = {"Location": f"{PATH}/{asset.asset_id}", **_expires(asset)}
         if sends:
@@ -174,10 +175,7 @@ class Tus:
         asset = upload.stored.asset
         _check_length(request, offset, asset.size_bytes)
         checksum = Checksum.parse(request.headers.get("Upload-Checksum", ""))
-        writer, settings = self._parts.writer, self._parts.settings
-        await writer.check_offset(upload, offset)
-        async with checked(_body(request), checksum, settings, asset.size_bytes - offset) as pieces:
-            offset = await writer.append(call.workspace_id, asset_id, offset, pieces)
+        offset = await self._parts.writer.append(call.workspace_id, asset_id, offset, _body(request), checksum=checksum)
         if offset == asset.size_bytes:
             asset = await self._parts.finisher.finish(call.workspace_id, asset_id)
         return offset, asset

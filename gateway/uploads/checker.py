@@ -48,14 +48,17 @@ class _Reading:
     """One pass over the bytes."""
 
     write: Callable[[bytes], object] | None
+    stored: StoredAsset
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
     size: int = 0
     head: bytes = b""
 
     def take(self, piece: bytes) -> None:
-        """Blocks: call it in a thread."""
-        self.digest.update(piece)
+        """Blocks: call it in a thread. Writes no more than was declared: raises Conflict (UPLOAD_SIZE_MISMATCH)."""
         self.size += len(piece)
+        if self.size > self.stored.asset.size_bytes:
+            _check_size(self.stored, self.size)
+        self.digest.update(piece)
         self.head = self.head or piece[:LOOKED_AT]
         if self.write is not None:
             self.write(piece)
@@ -122,7 +125,7 @@ class UploadChecker:
     async def _look(self, stored: StoredAsset, key: str) -> tuple[str, MediaInfo | None]:
         with self._file() as path:
             with _writing(path) as write:
-                reading = _Reading(write)
+                reading = _Reading(write, stored)
                 async for piece in self._store.read(key):
                     await asyncio.to_thread(reading.take, piece)
             _check_size(stored, reading.size)  # it may have been replaced before it was copied

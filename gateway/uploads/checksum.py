@@ -55,7 +55,7 @@ async def checked(
         return
     with tempfile.TemporaryFile(dir=settings.scratch) as file:
         digest, size = hashlib.new(checksum.algorithm, usedforsecurity=False), 0
-        async for piece in bounded(pieces, settings.stall):
+        async for piece in bounded(pieces, settings.stall, slowest=settings.slowest):
             size += len(piece)
             if size > most:
                 raise InvalidRequest("more bytes than were declared", code=ErrorCode.UPLOAD_TOO_LARGE)

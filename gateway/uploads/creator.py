@@ -53,10 +53,9 @@ class UploadCreator:
             raise InvalidRequest(f"size_bytes {words}", violations=[Violation("size_bytes", words)])
         if self._rate is not None:
             self._rate.take(workspace_id)
-        if new.sha256 and new.may_be_there and (same := await self._copy(workspace_id, new)):
-            return same
+        same = await self._same(workspace_id, new) if new.sha256 and new.may_be_there else None
         asset_id = new_asset_id()
-        return await self._assets.create_upload(
+        stored = await self._assets.create_upload(
             workspace_id,
             asset_id=asset_id,
             filename=new.filename,
@@ -66,28 +65,34 @@ class UploadCreator:
             part_size=self._settings.part_size,
             expires=datetime.now(UTC) + self._settings.time,
         )
+        return stored if same is None else await self._copied(stored, same)
 
-    async def _copy(self, workspace_id: str, new: NewUpload) -> StoredAsset | None:
-        """An asset of its own with the bytes of one that is there; None when there is none, or its bytes are gone."""
+    async def _same(self, workspace_id: str, new: NewUpload) -> StoredAsset | None:
+        """An asset with these bytes that will be there for long enough."""
         like = await self._assets.find_same(workspace_id, sha256=new.sha256, size_bytes=new.size_bytes)
-        if like is None or _expires_soon(like):
-            return None
-        asset_id = new_asset_id()
-        key = asset_key(workspace_id, asset_id, str(ULID()).lower())
-        keep = self._settings.keep
+        return None if like is None or _expires_soon(like) else like
+
+    async def _copied(self, stored: StoredAsset, like: StoredAsset) -> StoredAsset:
+        """The reserved asset, READY with a copy of another's bytes; as it is when these are gone.
+
+        It was reserved first: of a gateway that dies in between, an upload is left that expires with all that was made.
+        """
+        workspace_id, asset_id = stored.asset.workspace_id, stored.asset.asset_id
+        key, keep = asset_key(workspace_id, asset_id, str(ULID()).lower()), self._settings.keep
         try:
             await self._store.copy(like.object_key, key)
-            return await self._assets.create_ready(
-                like,
-                asset_id=asset_id,
-                filename=new.filename,
+            return await self._assets.complete_upload(
+                workspace_id,
+                asset_id,
+                sha256=like.asset.sha256,
                 object_key=key,
+                media=like.asset.media if like.asset.HasField("media") else None,
                 expires=None if keep is None else datetime.now(UTC) + keep,
             )
         except NotFound:
-            return None
+            return stored
         except FramewireError:
-            await self._store.delete(key)
+            await self._assets.delete(workspace_id, asset_id)
             raise
 
 

@@ -42,6 +42,8 @@ class UploadSettings:
     """Seconds without a sign of life after which another gateway may go on with an upload."""
     stall: float = 30.0
     """Seconds without a byte after which a sender is given up."""
+    slowest: float = 1024.0
+    """Bytes a second a sender has to send; slower ones are given up after `stall` seconds."""
     janitor_every: float = 60.0
     """Seconds between two looks for what has expired."""
 

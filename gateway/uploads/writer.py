@@ -14,7 +14,8 @@ from framewire.errors import Conflict, ErrorCode, FramewireError, InvalidRequest
 from framewire.storage.keys import tail_key, upload_key
 from framewire.storage.parts import PartStore
 from framewire.v1.asset_pb2 import ASSET_STATE_READY
-from gateway.uploads.lease import held
+from gateway.uploads.checksum import Checksum, checked
+from gateway.uploads.lease import Lease, held
 from gateway.uploads.pieces import bounded
 from gateway.uploads.settings import UploadSettings
 from gateway.uploads.standing import Standing, standing
@@ -31,20 +32,31 @@ class UploadWriter:
         self._store = store
         self._settings = settings
 
-    async def append(self, workspace_id: str, asset_id: str, offset: int, pieces: AsyncIterator[bytes]) -> int:
+    async def append(
+        self,
+        workspace_id: str,
+        asset_id: str,
+        offset: int,
+        pieces: AsyncIterator[bytes],
+        *,
+        checksum: Checksum | None = None,
+    ) -> int:
         """Store the pieces behind `offset`, where the upload has to stand. Returns where it stands then.
 
         Raises Conflict: UPLOAD_ENDED, UPLOAD_OFFSET_MISMATCH, UPLOAD_BUSY; InvalidRequest (UPLOAD_TOO_LARGE), when
-        what was right of the pieces is kept, as it is when they break off.
+        what was right of the pieces is kept, as it is when they break off. With a checksum all of them are kept or
+        none: Conflict (UPLOAD_CHECKSUM_MISMATCH).
         """
         if (await self._uploads.get(workspace_id, asset_id)).stored.asset.state == ASSET_STATE_READY:
             raise Conflict("the asset is READY; nothing more can be sent", code=ErrorCode.UPLOAD_ENDED)
-        async with held(self._uploads, asset_id, self._settings.lease):
+        async with held(self._uploads, asset_id, self._settings.lease) as lease:
             upload = await self.begun(workspace_id, asset_id)
-            now = await self.check_offset(upload, offset)
-            return await self._write(upload, now, pieces)
+            now = await self._check_offset(upload, offset)
+            most = upload.stored.asset.size_bytes - offset
+            async with checked(pieces, checksum, self._settings, most) as right:
+                return await self._write(upload, now, right, lease)
 
-    async def check_offset(self, upload: StoredUpload, offset: int) -> Standing:
+    async def _check_offset(self, upload: StoredUpload, offset: int) -> Standing:
         """How far the upload is: to `offset`. Raises Conflict (UPLOAD_OFFSET_MISMATCH) when it is not."""
         now = await standing(self._store, upload)
         if now.offset != offset:
@@ -69,14 +81,14 @@ class UploadWriter:
             await self._store.abort_parts(key, new)  # somebody was quicker
         return await self._uploads.get(workspace_id, asset_id)
 
-    async def _write(self, upload: StoredUpload, now: Standing, pieces: AsyncIterator[bytes]) -> int:
+    async def _write(self, upload: StoredUpload, now: Standing, pieces: AsyncIterator[bytes], lease: Lease) -> int:
         filling = _Filling(self._store, upload, now.whole, await self._tail(upload, now))
         try:
             await filling.settle()
-            async for piece in bounded(pieces, self._settings.stall):
+            async for piece in bounded(pieces, self._settings.stall, slowest=self._settings.slowest):
                 await filling.take(piece)
         finally:
-            await _finish(filling.save())
+            await _finish(filling.save(lease))
         return filling.offset
 
     async def _tail(self, upload: StoredUpload, now: Standing) -> bytearray:
@@ -120,9 +132,9 @@ class _Filling:
         if self._data and (len(self._data) >= self._upload.part_size or self.offset == self._size):
             await self._put_part()
 
-    async def save(self) -> None:
-        """Store what is left, as a tail."""
-        if len(self._data) > self._stored:
+    async def save(self, lease: Lease) -> None:
+        """Store what is left, as a tail; not when somebody else sends by now, whose tail may be longer."""
+        if len(self._data) > self._stored and await lease.keep(_SAVING):
             asset = self._upload.stored.asset
             await self._store.put_bytes(tail_key(asset.workspace_id, asset.asset_id, self._whole), self._data)
             self._stored = len(self._data)

@@ -11,7 +11,7 @@ from ulid import ULID
 
 from framewire.db.expiring import ExpiryStore
 from framewire.jobs.ids import new_asset_id
-from framewire.storage.keys import segment_key, tail_key, upload_key
+from framewire.storage.keys import result_key, segment_key, tail_key, upload_key
 from framewire.v1.asset_pb2 import (
     ASSET_STATE_READY,
     Asset,
@@ -154,3 +154,12 @@ async def test_what_no_row_knows_of_is_swept_and_what_is_under_way_is_not(here):
     assert list(here.store._objects) == [upload_key("default", asset.asset_id)]
     (upload,) = here.store._uploads.values()
     assert upload.key == upload_key("default", asset.asset_id)
+
+
+async def test_parts_of_a_result_whose_worker_died_are_swept_and_those_being_sent_are_not(here):
+    await here.reserve()  # the workspace is known
+    await here.store.begin_parts(result_key("default", "job_a", 1, "ast_a"))
+    await a_janitor(here).sweep(datetime.now(UTC) + timedelta(hours=24))
+    assert len(here.store._uploads) == 1
+    await a_janitor(here).sweep(datetime.now(UTC) + timedelta(hours=26))
+    assert here.store._uploads == {}

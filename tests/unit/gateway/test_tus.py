@@ -6,12 +6,17 @@ import asyncio
 import base64
 import hashlib
 import secrets
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import grpc
 import pytest
+import sqlalchemy as sa
 from tusclient.client import TusClient
 
+from framewire.db.tables import uploads
+from framewire.db.uploads import UploadStore
+from framewire.storage.keys import tail_key
 from framewire.v1.asset_pb2 import (
     ASSET_STATE_READY,
     GetAssetRequest,
@@ -20,13 +25,18 @@ from framewire.v1.asset_pb2 import (
     UploadAssetRequest,
     UploadStart,
 )
+from gateway.limits import LimitSettings
+from gateway.rest import tus
 from gateway.rest.settings import HttpSettings
-from gateway.uploads import UploadSettings
+from gateway.uploads import UploadSettings, checksum
+from gateway.uploads.standing import Standing
 
 MB = 1 << 20
 CLIP = secrets.token_bytes(12 * MB + 5)  # more than a part of 8 MiB, and no whole number of anything
 TUS = {"Tus-Resumable": "1.0.0"}
 BYTES = {**TUS, "Content-Type": "application/offset+octet-stream"}
+
+FAR = datetime(2999, 1, 1, tzinfo=UTC)
 
 
 def encoded(text: str) -> str:
@@ -175,6 +185,76 @@ async def test_a_second_sender_is_refused_at_once(here):
         assert second == (423, "UPLOAD_BUSY")
         go_on.set()
         assert await first == (204, 10)
+
+
+async def test_a_second_sender_is_refused_before_its_bytes_are_read_also_with_a_checksum(here, monkeypatch):
+    url = await create(here, 10)
+    assert await UploadStore(here.database).hold(url.rpartition("/")[2], "another gateway", 60)
+    monkeypatch.setattr(checksum.tempfile, "TemporaryFile", None)  # nothing may be put aside
+    header = f"md5 {base64.b64encode(hashlib.md5(b'12345').digest()).decode()}"
+    assert await patch(here, url, 0, b"12345", **{"Upload-Checksum": header}) == (423, "UPLOAD_BUSY")
+
+
+async def test_who_has_lost_the_upload_does_not_replace_what_came_after(here):
+    url = await create(here, 10)
+    asset_id = url.rpartition("/")[2]
+
+    async def pieces():
+        yield b"123"
+        async with here.database.write() as connection:  # its lease was over, and another gateway went on
+            await connection.execute(sa.update(uploads).values(writer="another", writer_until=FAR))
+        await here.store.put_bytes(tail_key("default", asset_id, 0), b"12345")
+
+    writer = here.gateway.rest._tus._parts.writer
+    assert await writer.append("default", asset_id, 0, pieces()) == 3
+    assert await offset_of(here, url) == 5
+
+
+@pytest.mark.parametrize("wire", ["tus", "checksum", "grpc"])
+async def test_who_sends_a_byte_at_a_time_for_ever_is_given_up(with_settings, wire):
+    async with with_settings(uploads=UploadSettings(kinds=frozenset(), stall=0.2, slowest=1000)) as here:
+        asset, _ = await here.reserve(bytes(100_000))
+
+        async def drops():
+            while True:
+                yield b"x"
+                await asyncio.sleep(0.01)
+
+        async def requests():
+            yield UploadAssetRequest(start=UploadStart(asset_id=asset.asset_id))
+            async for drop in drops():
+                yield UploadAssetRequest(data=drop)
+
+        async with asyncio.timeout(10):
+            if wire == "grpc":
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await here.assets.UploadAsset(requests())
+                assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+                return
+            headers = {"Upload-Checksum": f"md5 {encoded('x')}"} if wire == "checksum" else {}
+            url = here.url(f"/v1/tus/{asset.asset_id}")
+            assert await patch(here, url, 0, drops(), **headers) == (504, "DEADLINE_EXCEEDED")
+            assert (await offset_of(here, url) > 0) == (wire == "tus")
+
+
+async def test_asking_how_far_an_upload_is_and_ending_it_are_counted_as_calls(with_settings, monkeypatch):
+    async with with_settings(limits=LimitSettings(calls_at_once=1)) as here:
+        url = await create(here, 10)
+        looking, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(*_):
+            looking.set()
+            await go_on.wait()
+            return Standing(whole=0)
+
+        monkeypatch.setattr(tus, "standing", slow)
+        first = asyncio.create_task(offset_of(here, url))
+        await looking.wait()
+        for verb in ("HEAD", "DELETE"):
+            async with here.http.request(verb, url, headers=TUS) as answer:
+                assert (answer.status, "Retry-After" in answer.headers) == (503, True)
+        go_on.set()
+        assert await first == 0
 
 
 async def test_what_a_client_sent_before_it_went_away_is_kept(here):

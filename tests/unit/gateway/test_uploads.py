@@ -6,13 +6,19 @@ import asyncio
 import hashlib
 import sys
 from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from unittest.mock import AsyncMock, patch
 
 import grpc
 import pytest
 from clips import Clip, make_clip
 from google.rpc import error_details_pb2, status_pb2
 
+from framewire.db.assets import AssetStore
+from framewire.db.expiring import ExpiryStore
 from framewire.db.uploads import UploadStore
+from framewire.errors import Conflict
 from framewire.jobs.ids import new_asset_id
 from framewire.storage.keys import upload_key
 from framewire.v1.asset_pb2 import (
@@ -26,7 +32,10 @@ from framewire.v1.asset_pb2 import (
 )
 from framewire.v1.job_pb2 import JOB_STATE_QUEUED, JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, JOB_STATE_WAITING_UPLOAD
 from framewire.v1.step_pb2 import LANE_GPU, ModelInfo
+from gateway.janitor import Janitor
+from gateway.recorder import KEYS
 from gateway.uploads import UploadChecker, UploadSettings
+from gateway.uploads.deletions import DELETIONS
 
 
 def reason(error: grpc.aio.AioRpcError) -> str:
@@ -241,6 +250,50 @@ async def test_a_copy_by_hash_lives_on_when_the_original_is_deleted(here):
     stored = await here.asset_store.get("default", second.asset_id)
     assert b"".join([piece async for piece in here.store.read(stored.object_key)]) == b"the same bytes"
     assert list(here.store._objects) == [stored.object_key]
+
+
+async def test_a_gateway_that_dies_while_it_copies_by_hash_leaves_nothing_for_ever(with_settings, monkeypatch):
+    settings = UploadSettings(kinds=frozenset(), time=timedelta(milliseconds=1), keep=None)
+    async with with_settings(uploads=settings) as here:
+        first = await here.upload(b"the same bytes")
+        await here.relayed()
+        completing = AsyncMock(side_effect=RuntimeError("killed here"))
+        monkeypatch.setattr(AssetStore, "complete_upload", completing)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await here.reserve(b"the same bytes", sha256=first.sha256)
+        monkeypatch.undo()
+        stored = await here.asset_store.get("default", first.asset_id)
+        assert len(here.store._objects) == 2
+        expiry = ExpiryStore(here.database, DELETIONS, KEYS)
+        await Janitor(expiry, here.store, UploadChecker(here.store, settings), settings).round()
+        await here.relayed()
+        assert list(here.store._objects) == [stored.object_key]
+
+
+async def test_no_more_is_written_for_the_probe_than_was_declared(here, tmp_path):
+    """What lies there was replaced by something larger after its size was looked at."""
+    asset, upload = await here.reserve(b"bytes")
+    await here.send(upload, b"bytes")
+    copy = here.store.copy
+
+    async def replaced(source: str, target: str) -> None:
+        await here.store.put_bytes(source, bytes(100_000))
+        await copy(source, target)
+
+    here.store.copy = replaced
+    written: list[int] = []
+    unlink = Path.unlink
+
+    def noted(path: Path, missing_ok: bool = False) -> None:
+        written.append(path.stat().st_size)
+        unlink(path, missing_ok=missing_ok)
+
+    settings = UploadSettings(kinds=frozenset(), scratch=tmp_path)
+    checker = UploadChecker(here.store, settings, probe=AsyncMock())
+    stored = await here.asset_store.get("default", asset.asset_id)
+    with patch.object(Path, "unlink", noted), pytest.raises(Conflict, match="were declared"):
+        await checker.accept(stored)
+    assert written == [0]
 
 
 async def test_bytes_that_are_gone_from_the_store_are_asked_for_again(here):
