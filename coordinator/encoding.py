@@ -11,7 +11,7 @@ from coordinator.account import Account
 from coordinator.batch import Drawn
 from coordinator.closing import Closer, Finished
 from coordinator.flow import Channel
-from coordinator.media.codecs import EncoderSettings
+from coordinator.media.codecs import LARGE_PIXELS, EncoderSettings
 from coordinator.media.encode import UnitEncoder
 from coordinator.media.probe import VideoFacts
 from coordinator.steps.interface import FrameSize
@@ -55,11 +55,18 @@ class UnitStages:
                 start = batch.shots[0][1][0].pts
             self._write(unit, batch)
             if batch.end is not None:
+                self._free(unit)
                 self._near = batch.end.shown.pts
                 target.put(
                     Finished(encoder=unit, index=batch.unit, start_pts=start, end=batch.end, states=batch.states)
                 )
                 unit = None
+
+    def _free(self, unit: UnitEncoder) -> None:
+        """Of encoders of large pictures there is one at a time; others are flushed while the next one works."""
+        if self._size.width * self._size.height > LARGE_PIXELS:
+            with self._account.part("close units"):
+                unit.close()
 
     def close(self, source: Channel[Finished], closer: Closer) -> None:
         """Close every unit. Raises Aborted, WorkerError."""

@@ -27,6 +27,10 @@ _FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION: the encoder keeps each
 _SVT_PRESETS = dict(zip(PRESETS, (12, 11, 10, 9, 8, 7, 5, 4, 2), strict=True))
 _SVT_LOSSLESS = 10  # faster ones write lossless streams that decode wrong or not at all
 _NVENC_PRESETS = dict(zip(PRESETS, (1, 1, 2, 3, 3, 4, 5, 6, 7), strict=True))
+LARGE_PIXELS = 4_000_000
+"""A picture of more is large: an encoder that looks far ahead would keep hundreds of megabytes of them."""
+_LARGE_LOOKAHEAD = "rc-lookahead=3"
+_LOOKS_NOT_AHEAD = {"ultrafast", "superfast"}
 _CRF_END, _AV1_END = 51, 63  # ends of the scales of x264 and of SVT-AV1
 
 
@@ -88,7 +92,10 @@ def add_encoder(
 ) -> VideoStream:
     """A video track of `output` with its encoder, set up and not opened yet. Time stamps are in `facts.time_base`."""
     encoding = choose_encoding(settings, facts)
-    added = output.add_stream(encoding.encoder, rate=facts.rate or Fraction(25), options=dict(encoding.options))
+    options = dict(encoding.options)
+    if width * height > LARGE_PIXELS:
+        options |= _short_sighted(encoding.encoder, options)
+    added = output.add_stream(encoding.encoder, rate=facts.rate or Fraction(25), options=options)
     stream = cast("VideoStream", added)  # what an encoder of pictures makes
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = width, height, encoding.pixel_format
@@ -100,6 +107,14 @@ def add_encoder(
     _tag(context, facts.colour)
     mark(context)
     return stream
+
+
+def _short_sighted(encoder: str, options: Mapping[str, str]) -> dict[str, str]:
+    """What has an encoder keep few pictures before it decides about one: for large ones."""
+    name = {"libx264": "x264-params", "libx265": "x265-params"}.get(encoder)
+    if name is None or (encoder == "libx264" and options["preset"] in _LOOKS_NOT_AHEAD):
+        return {}
+    return {name: ":".join(filter(None, (options.get(name, ""), _LARGE_LOOKAHEAD)))}
 
 
 def mark(context: VideoCodecContext) -> None:

@@ -92,11 +92,18 @@ class UnitEncoder:
             mux(self._output, packet)
 
     def close(self) -> None:
-        """Flush the encoder and complete the file. May be called from another thread than `encode`, after its last."""
+        """Flush the encoder, complete the file and give their memory back. Idempotent.
+
+        May be called from another thread than `encode`, after its last.
+        """
+        if self._closed:
+            return
         with writing():
             self._mux(self._video.encode(None))
             self._output.close()
             self._closed = True
+        self._copies.clear()
+        del self._video, self._output
 
     def abort(self) -> None:
         """Delete what has been written. Nothing happens after `close`. Idempotent."""

@@ -169,3 +169,25 @@ def test_depth_is_the_inputs_unless_asked_for(facts: VideoFacts) -> None:
         "the picture was reduced from 12 to 8 bits a sample",
         "colour was reduced from 4:2:2 to 4:2:0",
     )
+
+
+@pytest.mark.parametrize(
+    ("codec", "preset", "size", "expected"),
+    [
+        ("h264", "veryfast", (2560, 1440), False),  # 3.7 million pixels
+        ("h264", "veryfast", (3840, 2160), True),
+        ("h264", "superfast", (3840, 2160), False),  # which looks at none ahead
+        ("hevc", "veryfast", (3840, 2160), True),
+        ("av1", "veryfast", (3840, 2160), False),  # not settled by this option
+    ],
+)
+def test_of_large_pictures_an_encoder_looks_at_few_ahead(
+    tmp_path: Path, codec: str, preset: str, size: tuple[int, int], expected: bool
+) -> None:
+    facts = inspect(make_clip(tmp_path / "in.mp4")).video  # 64x48 H.264
+    with av.open(str(tmp_path / "out.mp4"), "w") as output:
+        settings = EncoderSettings(codec=codec, preset=preset)
+        stream = add_encoder(output, facts, width=size[0], height=size[1], settings=settings)
+        options = stream.codec_context.options
+    params = {**options}.get("x265-params" if codec == "hevc" else "x264-params", "")
+    assert ("rc-lookahead=3" in params.split(":")) is expected
