@@ -17,7 +17,7 @@ from chaos.simulator.worker import Worker, without_an_event_loop
 from chaos.simulator.world import Actor, World
 
 from coordinator.disposition import Interrupted
-from framewire.testing import bus as memory
+from framewire.testing.bus import jobs as memory
 
 MOST_STEPS = 260
 SETTLE_ROUNDS = 400
