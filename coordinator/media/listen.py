@@ -7,17 +7,18 @@ second before anything is calculated: a call for each frame would cost as much a
 from __future__ import annotations
 
 import array
+import itertools
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
+from av.audio.plane import AudioPlane
 from av.audio.stream import AudioStream
-from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Stream
 from numpy.typing import NDArray
@@ -43,7 +44,7 @@ class Ear(Protocol):
     """Takes a track's samples."""
 
     def take(self, position: int, samples: Samples) -> None:
-        """Samples from this place on, counted from the film's first picture. The array is reused after the call."""
+        """Samples from this place on, counted from the film's first picture. Nobody changes the array."""
 
 
 MakeEar = Callable[[int], Ear]
@@ -69,25 +70,15 @@ def listen(
         origin = facts.first_pts * facts.time_base
         tracks = {film.streams.audio[number].index: (film.streams.audio[number], make) for number, make in ears.items()}
         listeners = {index: _Listener(track, make, origin) for index, (track, make) in tracks.items()}
-        for packet in _counted(film, [video.index, *listeners], limits, check):
-            listener = listeners.get(packet.stream_index)
-            if listener is None:
-                pictures.take(packet)
-            else:
-                listener.take(packet)
+        take = {video.index: pictures.take} | {index: listener.take for index, listener in listeners.items()}
+        budget = Budget(limits, clock=lambda: 0.0)  # no picture is waited for
+        for packet in packets(film, list(take), on_break=lambda error: log.warning("the file ends early: %s", error)):
+            check()
+            budget.packet(packet.size)
+            take[packet.stream_index](packet)
         for listener in listeners.values():
             listener.finish()
         return pictures.grid()
-
-
-def _counted(
-    film: InputContainer, tracks: Sequence[int], limits: MediaLimits, check: Callable[[], None]
-) -> Iterator[Packet[Stream]]:
-    budget = Budget(limits, clock=lambda: 0.0)  # no picture is waited for
-    for packet in packets(film, tracks, on_break=lambda error: log.warning("the file ends early: %s", error)):
-        check()
-        budget.packet(packet.size)
-        yield packet
 
 
 class _Pictures:
@@ -123,19 +114,19 @@ class _Listener:
     """Decodes one track and gathers its samples into blocks."""
 
     def __init__(self, track: AudioStream, make: MakeEar, origin: Fraction) -> None:
-        self._track = track
+        self._codec = track.codec_context
         self._make = make
         self._origin = origin
         self._ear: Ear | None = None
-        self._kind, self._slack = (0, 0), 0
-        self._block = np.empty((0, 0), np.float32)
-        self._start: int | None = None  # the block's place
-        self._count = 0  # samples it holds
+        self._rate = self._slack = 0
         self._unit, self._first = (1, 1), 0
+        self._frames: list[AudioFrame] = []
+        self._start: int | None = None  # place of the first of them
+        self._following = 0  # place behind the last of them
 
     def take(self, packet: Packet[Stream] | None) -> None:
         try:
-            frames = self._track.codec_context.decode(packet)
+            frames = self._codec.decode(packet)
         except (av.error.InvalidDataError, av.error.EOFError, av.error.BlockingIOError) as error:
             log.debug("a damaged packet of sound is skipped: %s", error)
             return
@@ -147,57 +138,66 @@ class _Listener:
         self._flush()
 
     def _gather(self, frame: AudioFrame) -> None:
-        count, rate = frame.samples, frame.sample_rate
-        samples = _samples(frame)
-        if (rate, len(samples)) != self._kind:
-            self._become(frame, rate, len(samples))
-        following = None if self._start is None else self._start + self._count
-        place = self._place(frame, following)
-        if following is None or abs(place - following) > self._slack or count > self._block.shape[1] - self._count:
+        if frame.sample_rate != self._rate:
+            self._begin(frame)
+        pts, (numerator, denominator) = frame.pts, self._unit
+        place = self._following if pts is None else pts * numerator // denominator - self._first
+        if self._start is None or not -self._slack <= place - self._following <= self._slack:
             self._flush()
-            self._start = place if following is None or abs(place - following) > self._slack else following
-        for channel, values in zip(self._block, samples, strict=True):
-            channel[self._count : self._count + count] = values
-        self._count += count
+            self._start = self._following = place
+        self._frames.append(frame)
+        self._following += frame.samples
+        if self._following - self._start >= _BLOCK:
+            self._flush()
 
-    def _place(self, frame: AudioFrame, following: int | None) -> int:
-        if frame.pts is None:
-            return following or 0
-        numerator, denominator = self._unit
-        return int(frame.pts * numerator // denominator) - self._first
-
-    def _become(self, frame: AudioFrame, rate: int, channels: int) -> None:
-        """A track may change its kind in the middle."""
-        self._flush()
-        if self._kind[0] not in (0, rate):
+    def _begin(self, frame: AudioFrame) -> None:
+        if self._ear is not None:
             raise MediaError(
                 "the sound's sample rate changes in the middle; convert the file first",
                 code=ErrorCode.MEDIA_UNSUPPORTED_CODEC,
             )
-        self._kind, self._slack = (rate, channels), round(_SLACK * rate)
-        unit = (frame.time_base or Fraction(1, rate)) * rate
-        self._unit, self._first = (unit.numerator, unit.denominator), round(self._origin * rate)
-        self._block = np.empty((channels, _BLOCK + max(frame.samples, 1 << 14)), np.float32)
-        self._ear = self._ear or self._make(rate)
+        self._rate = frame.sample_rate
+        unit = (frame.time_base or Fraction(1, self._rate)) * self._rate
+        self._unit, self._first = (unit.numerator, unit.denominator), round(self._origin * self._rate)
+        self._slack = round(_SLACK * self._rate)
+        self._ear = self._make(self._rate)
 
     def _flush(self) -> None:
-        if self._start is not None and self._ear is not None and self._count:
-            self._ear.take(self._start, self._block[:, : self._count])
-            self._start, self._count = self._start + self._count, 0
+        """Hand over what has been gathered. A track may change its kind in the middle."""
+        for _, group in itertools.groupby(self._frames, key=lambda frame: (frame.format.name, frame.layout.name)):
+            frames = list(group)
+            if self._start is not None and self._ear is not None:
+                samples = _samples(frames)
+                self._ear.take(self._start, samples)
+                self._start += samples.shape[1]
+        self._frames = []
 
 
 _SCALES = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63}
 
 
-def _samples(frame: AudioFrame) -> Sequence[NDArray[np.float32]] | Samples:
-    """A row for each channel, full scale is 1."""
-    name = frame.format.name
-    if name == "fltp":  # what AAC, Opus, Vorbis, AC-3 and MP3 are decoded to: no copy
-        return [np.frombuffer(plane, np.float32, frame.samples) for plane in frame.planes]  # type: ignore[call-overload]  # a plane is a buffer
-    values = frame.to_ndarray()
-    if not frame.format.is_planar:
-        values = values.reshape(frame.samples, -1).T
+def _samples(frames: Sequence[AudioFrame]) -> Samples:
+    """Frames of one kind, one behind the other: a row for each channel, full scale is 1."""
+    name = frames[0].format.name
+    if name == "fltp":  # what AAC, Opus, Vorbis, AC-3 and MP3 are decoded to: copied once
+        planes = zip(*(frame.planes for frame in frames), strict=True)
+        lengths = [frame.samples for frame in frames]
+        return np.stack([_joined(row, lengths) for row in planes])
+    values = np.concatenate([_values(frame) for frame in frames], axis=1)
     scale = _SCALES.get(name.removesuffix("p"))
     if scale is None:
         return values.astype(np.float32)
     return (values.astype(np.float32) - (128 if name.startswith("u8") else 0)) / np.float32(scale)
+
+
+def _joined(planes: Sequence[AudioPlane], lengths: Sequence[int]) -> Samples:
+    pieces = [
+        np.frombuffer(plane, np.float32, length)  # type: ignore[call-overload]  # a plane is a buffer
+        for plane, length in zip(planes, lengths, strict=True)
+    ]
+    return np.concatenate(pieces)
+
+
+def _values(frame: AudioFrame) -> NDArray[Any]:
+    values = frame.to_ndarray()
+    return values if frame.format.is_planar else values.reshape(frame.samples, -1).T

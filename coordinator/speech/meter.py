@@ -49,15 +49,9 @@ class SpeechMeter:
         samples, position = samples[:, max(0, -position) :], max(0, position)
         if not samples.shape[1]:
             return
-        mono = samples[0] if len(samples) == 1 else samples.mean(axis=0)
-        made = self._resampler.convert(mono)
-        gap = self._resampler.place(position) - self._next
-        if gap > CHUNK:
-            made = np.concatenate([np.zeros(gap, np.float32), made])
-        self._waiting.append(self._worker.submit(self._feed, made))
+        self._waiting.append(self._worker.submit(self._hear, position, samples))
         while len(self._waiting) > _AHEAD:
             self._waiting.popleft().result()
-        self._next = self._next + len(made)
 
     def by_hop(self, hop: Fraction) -> Levels:
         """The probability of speech in the middle of each hop, up to the last with sound."""
@@ -67,6 +61,15 @@ class SpeechMeter:
         middles = (np.arange(hops) + 0.5) * float(hop) * RATE / CHUNK
         by_hop: Levels = answers[middles.astype(np.int64).clip(0, max(0, len(answers) - 1))]
         return by_hop
+
+    def _hear(self, position: int, samples: Samples) -> None:
+        mono = samples[0] if len(samples) == 1 else samples.mean(axis=0)
+        made = self._resampler.convert(mono)
+        gap = self._resampler.place(position) - self._next
+        if gap > CHUNK:
+            made = np.concatenate([np.zeros(gap, np.float32), made])
+        self._next += len(made)
+        self._feed(made)
 
     def _finish(self) -> None:
         while self._waiting:

@@ -12,6 +12,7 @@ Lengths are rounded to hops, and every boundary is then taken to the nearest one
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -68,13 +69,17 @@ def decide(loud: Loud, hop: Fraction, rules: Rules, grid: Grid) -> EditList:
 
     Empty when nothing is left.
     """
-    smoothed = smooth(loud, hop, rules)
-    parts = [*_parts(smoothed, hop, rules, grid.end)]
+    parts = [*_parts(smooth(_fitted(loud, math.ceil(grid.end / hop)), hop, rules), hop, rules, grid.end)]
     for ranges, action in ((rules.always_cut, CUT), (rules.always_keep, KEEP)):
         for each in ranges:
             parts = [*_laid_over(parts, each, action, grid.end)]
     kept = (Span(start=p.start, end=p.end, speed=p.action.speed, volume=p.action.volume) for p in parts if p.kept)
     return snap(EditList(kept), grid)
+
+
+def _fitted(loud: Loud, hops: int) -> Loud:
+    """As long as the film: what lies behind its end decides nothing, what is missing is silent."""
+    return np.pad(loud[:hops], (0, max(0, hops - len(loud))))
 
 
 def smooth(loud: Loud, hop: Fraction, rules: Rules) -> Loud:
@@ -141,8 +146,6 @@ def _parts(loud: Loud, hop: Fraction, rules: Rules, end: Fraction) -> Iterator[_
         if first < last:
             action = rules.loud if loud[first] else rules.silent
             yield from _Part(start=first * hop, end=last * hop, action=action).within(Fraction(0), end)
-    if len(loud) * hop < end:
-        yield _Part(start=len(loud) * hop, end=end, action=rules.silent)
 
 
 def _laid_over(parts: Iterable[_Part], named: Range, action: Action, film_end: Fraction) -> Iterator[_Part]:

@@ -151,7 +151,7 @@ def test_what_is_loud_and_only_that_is_kept(loud: list[bool]) -> None:
 def test_a_film_that_is_longer_than_its_sound_is_silent_behind_it() -> None:
     grid = RegularGrid(rate=Fraction(10), frames=50)
     edits = decide(np.ones(20, dtype=bool), TENTH, Rules(silent=Action(speed=Fraction(2))), grid)
-    assert [(float(s.start), float(s.end), float(s.speed)) for s in edits.spans] == [(0, 2, 1), (2, 5, 2)]
+    assert [(float(s.start), float(s.end), float(s.speed)) for s in edits.spans] == [(0, 2.2, 1), (2.2, 5, 2)]
 
 
 def test_sound_behind_the_last_picture_decides_nothing() -> None:
