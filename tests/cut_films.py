@@ -29,6 +29,16 @@ def closed_gops(gop: int = 10, bframes: int = 2, **more: str) -> tuple[tuple[str
     return (("crf", "18"), ("preset", "veryfast"), ("x264-params", joined))
 
 
+def hevc(gop: int = 10, bframes: int = 2, **more: str) -> tuple[tuple[str, str], ...]:
+    """The same of libx265."""
+    params = {"log-level": "error", "scenecut": "0", "open-gop": "0", "keyint": str(gop), "min-keyint": str(gop)}
+    params |= {"bframes": str(bframes), "b-adapt": "0"} | {
+        name.replace("_", "-"): value for name, value in more.items()
+    }
+    joined = ":".join(f"{name}={value}" for name, value in params.items())
+    return (("crf", "18"), ("preset", "ultrafast"), ("x265-params", joined))
+
+
 # 60 frames of 64x48 H.264 (High, a key frame every 10, two B-frames in a row) at 25 a second, stereo AAC, MP4
 FILM = Clip(frames=60, options=closed_gops())
 

@@ -1,40 +1,20 @@
-"""H.264 as MP4 and Matroska carry it: the configuration record, and the NAL units of a packet (ISO/IEC 14496-15)."""
+"""H.264 as MP4 and Matroska carry it: the configuration record (ISO/IEC 14496-15) and what NAL units say."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from coordinator.media.cut.bits import Bits
+from coordinator.media.cut.nal import Parameters, counted, read_counted
 
-SLICE, IDR, SEI, SPS, PPS = 1, 5, 6, 7, 8
-_PARTITIONS = (2, 3, 4)
+IDR, SPS, PPS = 5, 7, 8
+_PICTURES = (1, 2, 3, 4, IDR)
 _HIGH = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
-_START = b"\0\0\1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parameters:
-    """What a sequence parameter set says that has to be the same for two streams to follow each other."""
-
-    number: int
-    profile: int
-    level: int
-    chroma: int
-    depth: int
-    size: tuple[int, int]
-    """In macroblocks."""
-    crop: tuple[int, ...]
-    progressive: bool
-    """All pictures are whole frames."""
-
-    def fits(self, other: Parameters) -> bool:
-        """One decoder setup does for both."""
-        return replace(self, number=0) == replace(other, number=0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Configuration:
+class AvcConfiguration:
     """An `avcC` record."""
 
     head: bytes
@@ -46,15 +26,17 @@ class Configuration:
     tail: bytes
     """What high profiles have behind them."""
 
+    codec = "h264"
+
     @classmethod
-    def parse(cls, data: bytes) -> Configuration:
+    def parse(cls, data: bytes) -> AvcConfiguration:
         """Raises ValueError for anything else, as streams with start codes have."""
         if len(data) < 7 or data[0] != 1:
             raise ValueError("not an avcC record")
-        sequences, at = _sets(data, 6, data[5] & 31)
+        sequences, at = read_counted(data, 6, data[5] & 31)
         if at >= len(data):
             raise ValueError("an avcC record ends too early")
-        pictures, at = _sets(data, at + 1, data[at])
+        pictures, at = read_counted(data, at + 1, data[at])
         if not sequences or not pictures:
             raise ValueError("an avcC record without parameter sets")
         return cls(head=data[:5], sequences=sequences, pictures=pictures, tail=data[at:])
@@ -64,88 +46,72 @@ class Configuration:
         """Bytes of a NAL unit's length."""
         return (self.head[4] & 3) + 1
 
+    @property
+    def sets(self) -> frozenset[bytes]:
+        """All parameter sets."""
+        return frozenset({*self.sequences, *self.pictures})
+
+    @property
+    def parameters(self) -> Sequence[Parameters]:
+        """Of each SPS. Raises ValueError."""
+        return [parameters(nal) for nal in self.sequences]
+
     def free_number(self) -> int:
         """One that no parameter set has. Raises ValueError when all are taken."""
-        taken = {sequence_number(nal) for nal in self.sequences} | {picture_number(nal) for nal in self.pictures}
+        taken = {parameters(nal).number for nal in self.sequences} | {picture_number(nal) for nal in self.pictures}
         free = [number for number in range(31, 0, -1) if number not in taken]  # files begin to count at 0
         if not free:
             raise ValueError("every number of a parameter set is taken")
         return free[0]
 
-    def with_sets(self, sequences: Sequence[bytes], pictures: Sequence[bytes]) -> bytes:
+    def with_sets(self, sets: Sequence[bytes]) -> bytes:
         """The record of a stream that has these parameter sets, too."""
+        sequences = (*self.sequences, *(nal for nal in sets if _kind(nal) == SPS))
+        pictures = (*self.pictures, *(nal for nal in sets if _kind(nal) == PPS))
         return b"".join(
             (
                 self.head,
-                bytes([0xE0 | len(self.sequences) + len(sequences)]),
-                *map(_counted, (*self.sequences, *sequences)),
-                bytes([len(self.pictures) + len(pictures)]),
-                *map(_counted, (*self.pictures, *pictures)),
+                bytes([0xE0 | len(sequences)]),
+                *map(counted, sequences),
+                bytes([len(pictures)]),
+                *map(counted, pictures),
                 self.tail,
             )
         )
 
+    def is_set(self, nal: bytes | memoryview) -> bool:
+        """It is a parameter set."""
+        return _kind(nal) in (SPS, PPS)
 
-def _sets(data: bytes, at: int, count: int) -> tuple[tuple[bytes, ...], int]:
-    found = []
-    for _ in range(count):
-        length = int.from_bytes(data[at : at + 2], "big")
-        nal = data[at + 2 : at + 2 + length]
-        if not nal or len(nal) < length:
-            raise ValueError("an avcC record ends too early")
-        found.append(nal)
-        at += 2 + length
-    return tuple(found), at
+    def is_picture(self, nal: bytes | memoryview) -> bool:
+        """It holds a part of a picture."""
+        return _kind(nal) in _PICTURES
 
+    def is_start(self, nal: bytes | memoryview) -> bool:
+        """It is of an IDR picture."""
+        return _kind(nal) == IDR
 
-def _counted(nal: bytes) -> bytes:
-    return len(nal).to_bytes(2, "big") + nal
+    def is_reference(self, nal: bytes | memoryview) -> bool:
+        """Other pictures may need this one."""
+        return nal[0] & 0x60 != 0
 
+    def parameters_of(self, nal: bytes) -> Parameters | None:
+        """What an SPS says; None for any other NAL unit. Raises ValueError."""
+        return parameters(nal) if _kind(nal) == SPS else None
 
-def units(data: memoryview, length_size: int) -> Iterator[memoryview]:
-    """The NAL units of a packet, with their headers. Raises ValueError when their lengths make no sense."""
-    at, end = 0, len(data)
-    while at < end:
-        start = at + length_size
-        at = start + int.from_bytes(data[at:start], "big")
-        if at > end or at == start:
-            raise ValueError("a packet's NAL units have senseless lengths")
-        yield data[start:at]
+    def numbered(self, nal: bytes, number: int) -> bytes:
+        """The same: x264 takes a number."""
+        return nal
 
 
-def split(stream: bytes) -> list[bytes]:
-    """The NAL units of a stream with start codes, as encoders write it."""
-    return [nal for part in stream.split(_START)[1:] if (nal := part.rstrip(b"\0"))]
-
-
-def with_lengths(nals: Sequence[bytes], length_size: int) -> bytes:
-    """A packet of these NAL units."""
-    return b"".join(len(nal).to_bytes(length_size, "big") + nal for nal in nals)
-
-
-def kind(nal: bytes | memoryview) -> int:
+def _kind(nal: bytes | memoryview) -> int:
     """`nal_unit_type`."""
     return nal[0] & 31
 
 
-def is_picture(nal: bytes | memoryview) -> bool:
-    """It holds a part of a picture."""
-    return kind(nal) in (SLICE, IDR, *_PARTITIONS)
-
-
-def is_reference(nal: bytes | memoryview) -> bool:
-    """Other pictures may need this one."""
-    return nal[0] & 0x60 != 0
-
-
 def picture_number(nal: bytes) -> int:
-    """Of a picture parameter set."""
+    """Of a PPS."""
     return Bits(nal[1:]).unsigned()
-
-
-def sequence_number(nal: bytes) -> int:
-    """Of a sequence parameter set."""
-    return parameters(nal).number
 
 
 def parameters(nal: bytes) -> Parameters:

@@ -6,9 +6,10 @@ means what it meant, and players that read sets from the description alone (`avc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import cast
 
 import av
 from av.codec.context import Flags
@@ -18,13 +19,15 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from coordinator.media.codecs import chroma_number
-from coordinator.media.cut import avc
+from coordinator.media.cut.nal import Configuration, Parameters, split, with_lengths
 from coordinator.media.cut.obstacles import CannotCopy, Obstacle
 from coordinator.media.probe import VideoFacts
 
 CRF = 16
 PRESET = "ultrafast"
-_PROFILES = {66: "baseline", 77: "main", 100: "high", 110: "high10", 122: "high422"}
+_ENCODERS = {"h264": "libx264", "hevc": "libx265"}
+_AVC_PROFILES = {66: "baseline", 77: "main", 100: "high", 110: "high10", 122: "high422"}
+_HEVC_PROFILES = {1: "main", 2: "main10"}
 _FORMATS = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv420p10le", "yuv422p10le"})
 _WATERMARK = bytes.fromhex("dc45e9bde6d948b7962cd820d923eeef")
 """Begins what x264 writes of itself into the first packet."""
@@ -42,7 +45,9 @@ class Setup:
     sample_aspect_ratio: Fraction | None
     colours: tuple[tuple[str, int], ...]
     options: tuple[tuple[str, str], ...]
-    length_size: int
+    configuration: Configuration
+    number: int
+    """Of the parameter sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +59,21 @@ class EncodedPacket:
     is_keyframe: bool
 
 
-def choose_setup(video: VideoStream, facts: VideoFacts, configuration: avc.Configuration) -> Setup:
+def choose_setup(video: VideoStream, facts: VideoFacts, configuration: Configuration) -> Setup:
     """Raises CannotCopy (NO_ENCODER) when no encoder here writes this profile or pixel format."""
     context = video.codec_context
-    like = avc.parameters(configuration.sequences[0])
-    pixel_format = context.pix_fmt or ""
-    if like.profile not in _PROFILES or pixel_format not in _FORMATS:
-        raise CannotCopy(Obstacle.NO_ENCODER, f"profile {like.profile}, {pixel_format}")
+    like, pixel_format = configuration.parameters[0], context.pix_fmt or ""
+    choose = _avc if configuration.codec == "h264" else _hevc
+    try:
+        number = configuration.free_number()
+        options = choose(like, facts, number)
+    except (KeyError, ValueError) as error:
+        raise CannotCopy(Obstacle.NO_ENCODER, str(error)) from error
+    if pixel_format not in _FORMATS:
+        raise CannotCopy(Obstacle.NO_ENCODER, pixel_format)
     return Setup(
+        configuration=configuration,
+        number=number,
         width=context.width,
         height=context.height,
         pixel_format=pixel_format,
@@ -72,12 +84,11 @@ def choose_setup(video: VideoStream, facts: VideoFacts, configuration: avc.Confi
             (name, int(getattr(context, name)))
             for name in ("color_range", "colorspace", "color_primaries", "color_trc")
         ),
-        options=tuple(_options(like, facts, configuration.free_number()).items()),
-        length_size=configuration.length_size,
+        options=tuple(options.items()),
     )
 
 
-def _options(like: avc.Parameters, facts: VideoFacts, number: int) -> dict[str, str]:
+def _avc(like: Parameters, facts: VideoFacts, number: int) -> dict[str, str]:
     params = {
         "sps-id": str(number),
         "keyint": "infinite",
@@ -92,25 +103,61 @@ def _options(like: avc.Parameters, facts: VideoFacts, number: int) -> dict[str, 
         "crf": str(CRF),
         "preset": PRESET,
         "tune": "zerolatency",
-        "profile": _PROFILES[like.profile],
+        "profile": _AVC_PROFILES[like.profile],
         "level": f"{like.level // 10}.{like.level % 10}",
-        "x264-params": ":".join(f"{name}={value}" for name, value in params.items() if value),
+        "x264-params": _joined(params),
     }
 
 
-def parameter_sets(setup: Setup, configuration: avc.Configuration) -> tuple[list[bytes], list[bytes]]:
-    """SPS and PPS of everything such an encoder writes. Raises CannotCopy when they ask for another decoder."""
-    nals = avc.split(_open(setup).extradata or b"")
-    sequences = [nal for nal in nals if avc.kind(nal) == avc.SPS]
-    pictures = [nal for nal in nals if avc.kind(nal) == avc.PPS]
-    like = avc.parameters(configuration.sequences[0])
-    if not sequences or not pictures or not all(avc.parameters(nal).fits(like) for nal in sequences):
-        raise CannotCopy(Obstacle.NO_ENCODER, "its stream would need another decoder")
-    return sequences, pictures
+def _hevc(like: Parameters, facts: VideoFacts, _: int) -> dict[str, str]:
+    params = {
+        "log-level": "error",
+        "info": "0",
+        "pools": "1",
+        "frame-threads": "1",
+        "keyint": "-1",
+        "scenecut": "0",
+        "bframes": "0",
+        "rc-lookahead": "1",
+        "repeat-headers": "0",
+        "level-idc": f"{like.level / 30:.1f}",
+        "high-tier": str(like.profile >> 5),
+        "master-display": facts.mastering.text(whole=True) if facts.mastering else "",
+        "max-cll": facts.light.text if facts.light else "",
+        "chromaloc": chroma_number(facts.colour),
+    }
+    return {
+        "crf": str(CRF),
+        "preset": PRESET,
+        "profile": _HEVC_PROFILES[like.profile & 31],
+        "forced-idr": "1",
+        "x265-params": _joined(params),
+    }
+
+
+def _joined(params: Mapping[str, str]) -> str:
+    return ":".join(f"{name}={value}" for name, value in params.items() if value)
+
+
+def parameter_sets(setup: Setup) -> list[bytes]:
+    """Those of everything such an encoder writes. Raises CannotCopy when they ask for another decoder."""
+    configuration = setup.configuration
+    try:
+        sets = [
+            configuration.numbered(nal, setup.number)
+            for nal in split(_open(setup).extradata or b"")
+            if configuration.is_set(nal)
+        ]
+        said = [found for nal in sets if (found := configuration.parameters_of(nal)) is not None]
+    except ValueError as error:
+        raise CannotCopy(Obstacle.NO_ENCODER, str(error)) from error
+    if not said or not all(one.fits(configuration.parameters[0]) for one in said):
+        raise CannotCopy(Obstacle.NO_ENCODER, f"its stream would need another decoder: {said}")
+    return sets
 
 
 def _open(setup: Setup) -> VideoCodecContext:
-    context = av.CodecContext.create("libx264", "w")
+    context = cast("VideoCodecContext", av.CodecContext.create(_ENCODERS[setup.configuration.codec], "w"))
     context.width, context.height, context.pix_fmt = setup.width, setup.height, setup.pixel_format
     context.time_base, context.framerate = setup.time_base, setup.rate
     context.thread_count = 1
@@ -146,5 +193,10 @@ class EdgeEncoder:
         yield from map(self._packet, self._context.encode(None))
 
     def _packet(self, packet: Packet[VideoStream]) -> EncodedPacket:
-        nals = [nal for nal in avc.split(bytes(packet)) if not (avc.kind(nal) == avc.SEI and _WATERMARK in nal[:40])]
-        return EncodedPacket(avc.with_lengths(nals, self._setup.length_size), packet.pts or 0, packet.is_keyframe)
+        configuration = self._setup.configuration
+        nals = [
+            configuration.numbered(nal, self._setup.number)
+            for nal in split(bytes(packet))
+            if not configuration.is_set(nal) and _WATERMARK not in nal[:40]
+        ]
+        return EncodedPacket(with_lengths(nals, configuration.length_size), packet.pts or 0, packet.is_keyframe)

@@ -10,7 +10,7 @@ from framewire.errors import ErrorCode, MediaError
 class Obstacle(StrEnum):
     """One reason, in words that complete "the whole film was encoded again: ..."."""
 
-    CODEC = "only H.264 can be cut without that"
+    CODEC = "only H.264 and HEVC can be cut without that"
     FORM = "its pictures are not stored as MP4 stores them"
     FIELDS = "its pictures are or may be interlaced"
     OPEN_GOPS = "its groups of pictures are open: pictures need others of the group before"

@@ -171,7 +171,8 @@ def _pieces(film: Film, ranges: Sequence[tuple[int, int]]) -> Iterator[Piece]:
             stop = min(end, group.end)
             if place == group.first:
                 copied = group.end if stop == group.end else _whole_beginning(film, group.first, stop)
-                yield Copied(first=place, end=copied)
+                if copied > place:
+                    yield Copied(first=place, end=copied)
                 place = copied
             if place < stop:
                 if group.end - group.first > FURTHEST:
@@ -184,7 +185,7 @@ def _whole_beginning(film: Film, first: int, stop: int) -> int:
     """Where the longest beginning of a group ends that can stand without the rest, and is shown before `stop`."""
     latest = np.maximum.accumulate(film.place[first:stop])
     complete = np.flatnonzero(latest == np.arange(first, stop))
-    return first + int(complete[-1]) + 1
+    return first + int(complete[-1]) + 1 if len(complete) else first
 
 
 def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:

@@ -188,8 +188,7 @@ class _Work:
     def _add_video(self, output: OutputContainer, video: VideoStream, setup: Setup) -> VideoStream:
         stream = output.add_stream_from_template(video, opaque=True)
         if self.plan.encoded:
-            sets = parameter_sets(setup, self.film.configuration)
-            stream.codec_context.extradata = self.film.configuration.with_sets(*sets)
+            stream.codec_context.extradata = self.film.configuration.with_sets(parameter_sets(setup))
         stream.codec_context.framerate = self.facts.rate or Fraction(25)
         stream.time_base = self.facts.time_base
         mark(stream.codec_context)

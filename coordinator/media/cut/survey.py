@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -15,7 +15,9 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from coordinator.media.cut import avc
+from coordinator.media.cut.avc import AvcConfiguration
+from coordinator.media.cut.hevc import HevcConfiguration
+from coordinator.media.cut.nal import Configuration, units
 from coordinator.media.cut.obstacles import CannotCopy, Obstacle
 from coordinator.media.errors import reading
 from coordinator.media.limits import Budget, MediaLimits
@@ -23,6 +25,10 @@ from coordinator.media.open import main_video, open_input
 from coordinator.media.packets import packets
 
 _LENGTH_SIZES = (4, 2)
+_CODECS: Mapping[str, Callable[[bytes], Configuration]] = {
+    "h264": AvcConfiguration.parse,
+    "hevc": HevcConfiguration.parse,
+}
 Numbers = NDArray[np.int64]
 
 
@@ -39,7 +45,7 @@ class Film:
     """A film's pictures. Those of a group are shown one behind the other, so both orders agree on where it lies."""
 
     time_base: Fraction
-    configuration: avc.Configuration
+    configuration: Configuration
     pts: Numbers
     """In the order of the file."""
     shown: Numbers
@@ -96,12 +102,13 @@ def _break(error: Exception) -> None:
     raise CannotCopy(Obstacle.DAMAGED, f"the file breaks off: {error}")
 
 
-def _configuration(video: VideoStream) -> avc.Configuration:
-    if video.codec_context.codec.canonical_name != "h264":
+def _configuration(video: VideoStream) -> Configuration:
+    parse = _CODECS.get(video.codec_context.codec.canonical_name)
+    if parse is None:
         raise CannotCopy(Obstacle.CODEC)
     try:
-        configuration = avc.Configuration.parse(video.codec_context.extradata or b"")
-        parameters = [avc.parameters(nal) for nal in configuration.sequences]
+        configuration = parse(video.codec_context.extradata or b"")
+        parameters = configuration.parameters
     except ValueError as error:
         raise CannotCopy(Obstacle.FORM, str(error)) from error
     if configuration.length_size not in _LENGTH_SIZES:
@@ -116,9 +123,9 @@ def _configuration(video: VideoStream) -> avc.Configuration:
 class _Look:
     """Collects what packets say."""
 
-    def __init__(self, configuration: avc.Configuration) -> None:
+    def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
-        self._known = {*configuration.sequences, *configuration.pictures}
+        self._known = configuration.sets
         self._size = configuration.length_size
         self._pts = array("q")
         self._last = (-1 << 63, 0)  # pts and duration of what is shown last
@@ -130,11 +137,11 @@ class _Look:
         if packet.pts is None:
             raise CannotCopy(Obstacle.TIME_STAMPS, "a packet has none")
         picture = self._picture(packet)
-        if avc.kind(picture) == avc.IDR:
+        if self._configuration.is_start(picture):
             self._starts.append(len(self._pts))
         elif packet.is_keyframe:
             raise CannotCopy(Obstacle.OPEN_GOPS)
-        self._disposable.append(not avc.is_reference(picture))
+        self._disposable.append(not self._configuration.is_reference(picture))
         self._hidden.append(packet.is_discard)
         self._pts.append(packet.pts)
         self._last = max(self._last, (packet.pts, packet.duration or 0))
@@ -142,10 +149,10 @@ class _Look:
     def _picture(self, packet: Packet[Stream]) -> memoryview:
         """The packet's first slice. What comes before it is looked at, too."""
         try:
-            for nal in avc.units(memoryview(packet), self._size):
-                if avc.is_picture(nal):
+            for nal in units(memoryview(packet), self._size):
+                if self._configuration.is_picture(nal):
                     return nal
-                if avc.kind(nal) in (avc.SPS, avc.PPS) and bytes(nal) not in self._known:
+                if self._configuration.is_set(nal) and bytes(nal) not in self._known:
                     raise CannotCopy(Obstacle.PARAMETERS)
         except ValueError as error:
             raise CannotCopy(Obstacle.FORM, str(error)) from error

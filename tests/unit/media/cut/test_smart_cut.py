@@ -12,11 +12,12 @@ import av
 import numpy as np
 import pytest
 from clips import Clip, Sound, make_clip
-from cut_films import FILM, assert_cut, closed_gops, decode, edits_of, lengths, sound_offsets
+from cut_films import FILM, assert_cut, closed_gops, decode, edits_of, hevc, lengths, sound_offsets
 from numpy.typing import NDArray
 from rich_clips import Extras, Text, make_rich_clip, tracks
 
-from coordinator.media.cut import avc
+from coordinator.media.cut.avc import AvcConfiguration
+from coordinator.media.cut.nal import with_lengths
 from coordinator.media.cut.obstacles import CannotCopy, Obstacle
 from coordinator.media.cut.smart_cut import smart_cut
 from framewire.edits.edit_list import EditList, Span
@@ -56,6 +57,17 @@ def test_copied_packets_are_the_films_own_bytes(tmp_path: Path) -> None:
         ("10 bits", Clip(frames=40, pixel_format="yuv420p10le", options=closed_gops()), [(2, 17), (23, 40)]),
         ("4:2:2", Clip(frames=40, pixel_format="yuv422p", options=closed_gops()), [(2, 17), (23, 40)]),
         ("key frames alone", Clip(frames=40, options=closed_gops(1, 0)), [(2, 17), (23, 40)]),
+        ("HEVC", Clip(width=96, height=64, frames=40, codec="libx265", options=hevc()), [(3, 17), (22, 40)]),
+        (
+            "HEVC, 10 bits",
+            Clip(width=96, height=64, frames=40, codec="libx265", pixel_format="yuv420p10le", options=hevc()),
+            [(3, 17), (22, 40)],
+        ),
+        (
+            "HEVC, pictures before their key frame",
+            Clip(width=98, height=66, frames=40, codec="libx265", options=hevc(radl="2")),
+            [(3, 17), (22, 40)],
+        ),
         ("one long group", Clip(frames=50, options=closed_gops(250)), [(10, 20), (30, 45)]),
         ("cuts on key frames", FILM, [(10, 20), (30, 40)]),
         ("many cuts in a group", FILM, [(1, 3), (4, 6), (7, 9), (21, 22), (25, 26)]),
@@ -284,7 +296,7 @@ def test_the_same_cut_gives_the_same_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "clip", "obstacle"),
     [
-        ("hevc.mp4", Clip(frames=20, codec="libx265", options=(("preset", "ultrafast"),)), Obstacle.CODEC),
+("cra.mp4", Clip(width=96, height=64, frames=40, codec="libx265", options=hevc(open_gop="1")), Obstacle.OPEN_GOPS),
         ("mpeg4.avi", Clip(frames=20, codec="mpeg4", options=(), sounds=(Sound(codec="mp3"),)), Obstacle.CODEC),
         ("h264.avi", Clip(frames=20, options=closed_gops(bframes=0), sounds=()), Obstacle.FORM),
         ("open.mp4", Clip(frames=40, options=closed_gops(open_gop="1")), Obstacle.OPEN_GOPS),
@@ -332,8 +344,8 @@ def _changed(source: Path, target: Path, change: Callable[[int, bytes], bytes]) 
 def test_a_description_that_changes_on_the_way_is_an_obstacle(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "whole.mp4", Clip(frames=40, sounds=(), options=closed_gops()))
     with av.open(str(source)) as film:
-        [sequence, *_] = avc.Configuration.parse(film.streams.video[0].codec_context.extradata or b"").sequences
-    other = avc.with_lengths([sequence[:3] + bytes([sequence[3] + 1]) + sequence[4:]], 4)  # another level
+        [sequence, *_] = AvcConfiguration.parse(film.streams.video[0].codec_context.extradata or b"").sequences
+    other = with_lengths([sequence[:3] + bytes([sequence[3] + 1]) + sequence[4:]], 4)  # another level
     changed = _changed(source, tmp_path / "in.mp4", lambda number, data: other + data if number == 20 else data)
     with pytest.raises(CannotCopy) as caught:
         smart_cut(changed, tmp_path / "out.mp4", edits_of(decode(source), [(3, 33)]))
