@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from clips import Clip, make_clip, truncate
 
-from framewire.v1.step_pb2 import Enhance, Step
+from framewire.edits.edit_list import EditList, Span
+from framewire.edits.wire import cut_list_to_proto
+from framewire.v1.step_pb2 import CutSilence, Enhance, Step
 from framewire.work.v1.work_pb2 import InferenceAddress, RunnerOrder, RunnerReport, StoredSegment
 
 PROGRAM = Path(__file__).parent / "runner_with_fake.py"
@@ -47,11 +50,14 @@ class Runner:
         assert self.process.stderr
         self.stdin, self.stdout, self.stderr = self.process.stdin, self.process.stdout, self.process.stderr
 
-    def order(self, source: Path, target: Path, resume: Sequence[StoredSegment] = ()) -> None:
+    def order(
+        self, source: Path, target: Path, resume: Sequence[StoredSegment] = (), before: Sequence[Step] = ()
+    ) -> None:
+        """`before`: steps ahead of the one that enhances."""
         order = RunnerOrder(
             job_id="job_1",
             attempt=1,
-            steps=[Step(enhance=Enhance(scale=2))],
+            steps=[*before, Step(enhance=Enhance(scale=2))],
             input_path=str(source),
             output_path=str(target),
             segments_path=str(target.parent / "segments"),
@@ -104,6 +110,21 @@ def test_an_order_is_executed_reported_and_proved(tmp_path: Path) -> None:
     assert done.fidelity.av_drift_ms < 0.1
     assert (done.media.video.width, done.media.video.height) == (128, 96)
     assert target.exists()
+
+
+def test_a_film_is_cut_and_enhanced_in_the_sandbox(tmp_path: Path) -> None:
+    source, target = make_clip(tmp_path / "in.mp4", Clip(frames=60)), tmp_path / "out.mp4"
+    spans = [Span(start=Fraction(0), end=Fraction(12, 25)), Span(start=Fraction(1), end=Fraction(2), speed=Fraction(2))]
+    cut = Step(cut_silence=CutSilence(cuts=cut_list_to_proto(EditList(spans))))
+    with running() as runner:
+        runner.order(source, target, before=[cut])
+        reports = list(runner.reports())
+        assert runner.exit_status() == 0
+    done = reports[-1].done
+    assert done.fidelity.edit.frames_expected == done.fidelity.frames_out == 12 + 13
+    assert [tag for tag in done.fidelity.tags if not tag.kept] == []
+    assert done.fidelity.audio[0].samples_out == done.fidelity.audio[0].samples_expected == 47_040
+    assert done.media.video.width == 128
 
 
 def test_segments_previews_and_a_thumbnail_are_reported(tmp_path: Path) -> None:
