@@ -10,6 +10,7 @@ from coordinator.media.cut.nal import Parameters, counted, read_counted
 
 IDR, SPS, PPS = 5, 7, 8
 _PICTURES = (1, 2, 3, 4, IDR)
+_LAYERS = (14, 15, 20, 21, *range(24, 32))
 _HIGH = (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135)
 
 
@@ -94,6 +95,10 @@ class AvcConfiguration:
     def is_reference(self, nal: bytes | memoryview) -> bool:
         """Other pictures may need this one."""
         return nal[0] & 0x60 != 0
+
+    def is_layer(self, nal: bytes | memoryview) -> bool:
+        """It is of another view or layer, or of what the standard does not name."""
+        return _kind(nal) in _LAYERS
 
     def parameters_of(self, nal: bytes) -> Parameters | None:
         """What an SPS says; None for any other NAL unit. Raises ValueError."""

@@ -97,6 +97,8 @@ def _avc(like: Parameters, facts: VideoFacts, number: int) -> dict[str, str]:
         "force-cfr": "0",
         "cabac": "0" if like.profile == 66 else "1",
         "8x8dct": "1" if like.profile >= 100 else "0",  # without it x264 names its stream Main
+        "mastering-display": facts.mastering.text(whole=True) if facts.mastering else "",
+        "cll": facts.light.text if facts.light else "",
         "chromaloc": chroma_number(facts.colour),
     }
     return {

@@ -16,6 +16,7 @@ VPS, SPS, PPS = 32, 33, 34
 _IDR = (19, 20)
 _RANDOM_ACCESS = range(16, 24)
 _LAST_PICTURE = 31
+_UNNAMED = 48
 _LAST_SEQUENCE = 15
 """Largest number of a VPS and of an SPS; what is numbered anew gets it."""
 _NUMBERS = range(15, 31)
@@ -99,6 +100,10 @@ class HevcConfiguration:
     def is_reference(self, nal: bytes | memoryview) -> bool:
         """Always said: pictures of other layers may need those that their own layer does not."""
         return True
+
+    def is_layer(self, nal: bytes | memoryview) -> bool:
+        """It is of a layer above the first, or of what the standard does not name, as Dolby Vision's is."""
+        return _kind(nal) >= _UNNAMED or bool((nal[0] & 1) << 5 | nal[1] >> 3)
 
     def parameters_of(self, nal: bytes) -> Parameters | None:
         """What an SPS says (ITU-T H.265, 7.3.2.2.1); None for any other NAL unit. Raises ValueError."""

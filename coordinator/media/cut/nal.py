@@ -68,6 +68,9 @@ class Configuration(Protocol):
     def is_reference(self, nal: bytes | memoryview) -> bool:
         """Other pictures may need this one."""
 
+    def is_layer(self, nal: bytes | memoryview) -> bool:
+        """It adds something to a picture that an encoder here would not write: another view, Dolby Vision."""
+
     def parameters_of(self, nal: bytes) -> Parameters | None:
         """What a sequence parameter set says; None for any other NAL unit. Raises ValueError."""
 

@@ -14,6 +14,7 @@ class Obstacle(StrEnum):
     FORM = "its pictures are not stored as MP4 stores them"
     FIELDS = "its pictures are or may be interlaced"
     OPEN_GOPS = "its groups of pictures are open: pictures need others of the group before"
+    LAYERS = "its pictures have layers that are not written here: a second view, Dolby Vision"
     NO_KEY_FRAMES = "it has no key frames that decoding can begin at"
     FAR_KEY_FRAMES = "its key frames are too far apart"
     PARAMETERS = "its description changes on the way"

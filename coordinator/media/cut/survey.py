@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -136,6 +137,8 @@ class _Look:
     def add(self, packet: Packet[Stream]) -> None:
         if packet.pts is None:
             raise CannotCopy(Obstacle.TIME_STAMPS, "a packet has none")
+        if not self._pts:
+            self._check_layers(packet)
         picture = self._picture(packet)
         if self._configuration.is_start(picture):
             self._starts.append(len(self._pts))
@@ -145,6 +148,11 @@ class _Look:
         self._hidden.append(packet.is_discard)
         self._pts.append(packet.pts)
         self._last = max(self._last, (packet.pts, packet.duration or 0))
+
+    def _check_layers(self, packet: Packet[Stream]) -> None:
+        with contextlib.suppress(ValueError):  # whoever looks for the picture says so
+            if any(self._configuration.is_layer(nal) for nal in units(memoryview(packet), self._size)):
+                raise CannotCopy(Obstacle.LAYERS)
 
     def _picture(self, packet: Packet[Stream]) -> memoryview:
         """The packet's first slice. What comes before it is looked at, too."""

@@ -22,6 +22,7 @@ from coordinator.media.cut.obstacles import CannotCopy, Obstacle
 from coordinator.media.cut.smart_cut import smart_cut
 from framewire.edits.edit_list import EditList, Span
 
+Options = tuple[tuple[str, str], ...]
 NTSC = Fraction(30_000, 1001)
 FRAME = Fraction(1, 25)
 
@@ -350,6 +351,24 @@ def test_a_description_that_changes_on_the_way_is_an_obstacle(tmp_path: Path) ->
     with pytest.raises(CannotCopy) as caught:
         smart_cut(changed, tmp_path / "out.mp4", edits_of(decode(source), [(3, 33)]))
     assert caught.value.obstacle is Obstacle.PARAMETERS
+
+
+@pytest.mark.parametrize(
+    ("codec", "options", "layer"),
+    [
+        ("libx264", closed_gops(), b"\x74\x40\0\0"),
+        ("libx265", hevc(), b"\x7c\x01\x19"),
+        ("libx265", hevc(), b"\x02\x09\xd0"),
+    ],
+    ids=["a second view", "Dolby Vision", "HEVC's second view"],
+)
+def test_a_film_with_layers_is_encoded_again(tmp_path: Path, codec: str, options: Options, layer: bytes) -> None:
+    clip = Clip(width=96, height=64, frames=30, codec=codec, sounds=(), options=options)
+    source = make_clip(tmp_path / "whole.mp4", clip)
+    layered = _changed(source, tmp_path / "in.mp4", lambda _, data: data + with_lengths([layer], 4))
+    with pytest.raises(CannotCopy) as caught:
+        smart_cut(layered, tmp_path / "out.mp4", edits_of(decode(source), [(12, 25)]))
+    assert caught.value.obstacle is Obstacle.LAYERS
 
 
 def test_a_film_that_does_not_begin_with_a_key_frame_is_encoded_again(tmp_path: Path) -> None:
