@@ -113,6 +113,13 @@ class Converter:
             yuv = self._converted(frame, "yuv420p")
         return self.tagged(yuv)
 
+    def as_it_is(self, frame: VideoFrame, pixel_format: str) -> VideoFrame | None:
+        """A decoded frame in this format, tagged, sample for sample; None when that takes a conversion."""
+        if frame.format.name == "yuvj420p" and pixel_format == "yuv420p":  # its old name with full range
+            full = ColorRange.JPEG
+            frame = self._back.reformat(frame, format=pixel_format, src_color_range=full, dst_color_range=full)
+        return self.tagged(frame) if frame.format.name == pixel_format else None
+
     def tagged(self, yuv: VideoFrame) -> VideoFrame:
         """The same frame with the stream's description; an encoder may choose by itself how it is coded."""
         yuv.pict_type = PictureType.NONE

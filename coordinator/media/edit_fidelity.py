@@ -102,7 +102,8 @@ class _Expected:
         """Seconds between pictures that are shown when `found` says and the moments whose sound is heard then."""
         span = self.span[pictures]
         heard = self._starts[span] + (found - self._shown[span]) * self._speeds[span]
-        return np.subtract(heard, self._moments[pictures], dtype=np.float64)
+        apart: NDArray[np.float64] = heard - self._moments[pictures]
+        return apart
 
     def _is_surplus(self, inside: NDArray[np.bool_], usual: float) -> NDArray[np.bool_]:
         result = np.zeros(len(inside), np.bool_)
