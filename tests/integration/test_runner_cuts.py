@@ -54,6 +54,24 @@ def test_a_film_is_cut_by_copying_and_needs_no_model_server(tmp_path: Path) -> N
     assert (progress[-1].fraction, progress[-1].frames_done, progress[-1].stage) == (1.0, 40, "process")
 
 
+def test_what_a_film_says_of_itself_is_kept(tmp_path: Path) -> None:
+    clip = replace(
+        FILM,
+        rotation=90,
+        sample_aspect_ratio=Fraction(4, 3),
+        colorspace=1,
+        sounds=(Sound(), Sound(layout="mono", language="deu")),
+        metadata=(("title", "A talk"),),
+        chapters=3,
+    )
+    told = fidelity(cut(make_clip(tmp_path / "in.mp4", clip), CutSilence(cuts=cut_list_to_proto(TWO_PARTS))))
+    assert told.cut.packets_copied >= 25
+    assert {"rotation", "sample aspect ratio", "chapters", "audio 2 language", "time stamps"} <= {
+        tag.name for tag in told.tags
+    }
+    assert [tag for tag in told.tags if not tag.kept] == []
+
+
 def test_silence_is_found_and_cut(tmp_path: Path) -> None:
     # 3 s of 25 pictures a second; sound in the second of the three only
     source = _quiet_film(tmp_path)
