@@ -9,7 +9,9 @@ import click
 import pytest
 
 from framewire.cli.main import cli
+from framewire.edits.exports import FORMATS
 from framewire.errors import ErrorCode
+from framewire.steps.catalogue import get_step
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("clients/**/*.md")])
@@ -52,3 +54,15 @@ def test_every_command_is_in_the_page_of_the_command_line() -> None:
     page = (ROOT / "docs" / "cli.md").read_text()
     commands = cli.list_commands(click.Context(cli))
     assert [name for name in commands if f"| `framewire {name}" not in page] == []
+
+
+def test_the_page_of_cut_silence_has_every_parameter_with_its_default() -> None:
+    page = (ROOT / "docs" / "steps" / "cut_silence.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (?:`([^`]*)`)? ?\|", page, flags=re.MULTILINE))
+    parameters = {each.name: each.default_value for each in get_step("cut_silence").parameters}
+    assert {name: rows.get(name) for name in parameters} == parameters
+
+
+def test_the_page_of_cut_silence_has_every_export() -> None:
+    page = (ROOT / "docs" / "steps" / "cut_silence.md").read_text()
+    assert [each.name for each in FORMATS.values() if f"| `{each.name}` | `{each.ending}` |" not in page] == []
