@@ -7,10 +7,11 @@ when a sender goes away is stored. A gateway that dies loses what it held, which
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Coroutine
 
 from framewire.db.uploads import StoredUpload, UploadStore
-from framewire.errors import Conflict, ErrorCode, FramewireError, InvalidRequest
+from framewire.errors import Conflict, ErrorCode, FramewireError, InvalidRequest, Unavailable
 from framewire.storage.keys import tail_key, upload_key
 from framewire.storage.parts import PartStore
 from framewire.v1.asset_pb2 import ASSET_STATE_READY
@@ -87,9 +88,23 @@ class UploadWriter:
             await filling.settle()
             async for piece in bounded(pieces, self._settings.stall, slowest=self._settings.slowest):
                 await filling.take(piece)
+        except Unavailable:
+            if filling.refused_first:
+                await self._begin_anew(upload)
+            raise
         finally:
             await _finish(filling.save(lease))
         return filling.offset
+
+    async def _begin_anew(self, upload: StoredUpload) -> None:
+        """Forget a multipart upload that holds nothing: the store may never take a part of it.
+
+        rclone does not, when the folder was deleted with its last file after the upload had begun.
+        """
+        asset = upload.stored.asset
+        with contextlib.suppress(FramewireError):
+            await self._store.abort_parts(upload_key(asset.workspace_id, asset.asset_id), upload.multipart_id)
+            await self._uploads.set_multipart(asset.asset_id, "", instead_of=upload.multipart_id)
 
     async def _tail(self, upload: StoredUpload, now: Standing) -> bytearray:
         asset, data = upload.stored.asset, bytearray()
@@ -109,6 +124,8 @@ class _Filling:
         self._whole = whole
         self._data = data
         self._stored = len(data)
+        self.refused_first = False
+        """The store did not take the first part."""
 
     @property
     def offset(self) -> int:
@@ -133,16 +150,23 @@ class _Filling:
             await self._put_part()
 
     async def save(self, lease: Lease) -> None:
-        """Store what is left, as a tail; not when somebody else sends by now, whose tail may be longer."""
-        if len(self._data) > self._stored and await lease.keep(_SAVING):
+        """Store what is left, as a tail; not when somebody else sends by now, whose tail may be longer.
+
+        Of the last part, which could not be stored, one byte is left out: a sender who is told that everything is here
+        would send nothing more, and nobody would finish the upload.
+        """
+        data = self._data[:-1] if self.offset == self._size else self._data
+        if len(data) > self._stored and await lease.keep(_SAVING):
             asset = self._upload.stored.asset
-            await self._store.put_bytes(tail_key(asset.workspace_id, asset.asset_id, self._whole), self._data)
-            self._stored = len(self._data)
+            await self._store.put_bytes(tail_key(asset.workspace_id, asset.asset_id, self._whole), data)
+            self._stored = len(data)
 
     async def _put_part(self) -> None:
         asset = self._upload.stored.asset
         key, number = upload_key(asset.workspace_id, asset.asset_id), self._whole // self._upload.part_size + 1
+        self.refused_first = number == 1
         await self._store.put_part(key, self._upload.multipart_id, number, self._data)
+        self.refused_first = False
         self._whole += len(self._data)
         self._data, self._stored = bytearray(), 0
 

@@ -18,6 +18,7 @@ from worker_rig import Rig
 
 from framewire.bus.nats import NatsBus, NatsSettings
 from framewire.db.database import Database
+from framewire.steps.contract import DEFAULT_ENHANCE_MODEL
 from framewire.storage.s3 import S3ObjectStore
 from gateway.addresses import Address
 from gateway.app import Gateway
@@ -45,7 +46,9 @@ async def site(own_nats_server: NatsServer, s3_server: S3Server, tmp_path: Path)
     gateway = Gateway(database=database, bus=gateway_bus, store=store, grpc=ANYWHERE, rest=ANYWHERE, uploads=texts)
     try:
         await gateway.start()
-        async with Rig(worker_bus, store, tmp_path).worker(slots=2), aiohttp.ClientSession() as http:
+        rig = Rig(worker_bus, store, tmp_path)
+        rig.models.sizes[DEFAULT_ENHANCE_MODEL] = 100  # what the scenarios' steps ask for by naming none
+        async with rig.worker(slots=2), aiohttp.ClientSession() as http:
             rest = f"http://127.0.0.1:{gateway.rest.port}"
             yield Site(all_wires(http, f"127.0.0.1:{gateway.rpc.port}", rest), http)
     finally:

@@ -27,11 +27,11 @@ class Refusal(Exception):
 
     def __init__(self, status: status_pb2.Status) -> None:
         self.grpc_code = status.code
-        self.code, self.fields = "", []
+        self.code, self.fields, self.passes = "", [], False
         for detail in status.details:
             info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
             if detail.Unpack(info):
-                self.code = info.reason
+                self.code, self.passes = info.reason, info.metadata["retryable"] == "true"
             elif detail.Unpack(request):
                 self.fields = [each.field for each in request.field_violations]
         super().__init__(f"{self.code}: {status.message}")
@@ -47,6 +47,9 @@ class Wire(Protocol):
 
     def watch(self, request: JSON) -> AsyncGenerator[JSON, None]:
         """The events of WatchJob. Raises Refusal."""
+
+    async def send(self, asset_id: str, offset: int, data: bytes) -> int:
+        """Bytes of an upload through the gateway; where it stands then. Raises Refusal."""
 
 
 class Grpc:
@@ -73,8 +76,38 @@ class Grpc:
         finally:
             call.cancel()
 
+    async def send(self, asset_id: str, offset: int, data: bytes) -> int:
+        method = METHODS["AssetService/UploadAsset"]
+        half = len(data) // 2
+        requests = [
+            {"start": {"assetId": asset_id, "offset": str(offset)}},
+            *({"data": base64.b64encode(part).decode()} for part in (data[:half], data[half:]) if part),
+        ]
+        unary = self._channel.stream_unary(f"/{method.full_name}")
+        with _grpc_refusal():
+            answer = await unary(iter([_encoded(method, request) for request in requests]))
+        return int(_decoded(method, answer).get("offset", 0))
 
-class GrpcWeb:
+
+class Http:
+    """What has no stream to the server sends uploads by tus."""
+
+    _http: aiohttp.ClientSession
+    _base: str
+
+    async def send(self, asset_id: str, offset: int, data: bytes) -> int:
+        headers = {
+            "Tus-Resumable": "1.0.0",
+            "Upload-Offset": str(offset),
+            "Content-Type": "application/offset+octet-stream",
+        }
+        async with self._http.patch(f"{self._base}/v1/tus/{asset_id}", data=data, headers=headers) as answer:
+            if answer.status >= 400:
+                raise Refusal(json_format.ParseDict(await answer.json(), status_pb2.Status()))
+            return int(answer.headers["Upload-Offset"])
+
+
+class GrpcWeb(Http):
     """gRPC-Web, in its binary or its text form."""
 
     def __init__(self, http: aiohttp.ClientSession, base: str, *, text: bool) -> None:
@@ -114,7 +147,7 @@ class GrpcWeb:
             assert not buffer
 
 
-class Rest:
+class Rest(Http):
     """REST, with streams as lines of JSON or as server-sent events."""
 
     def __init__(self, http: aiohttp.ClientSession, base: str, *, events: bool) -> None:

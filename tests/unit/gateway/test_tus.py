@@ -8,6 +8,7 @@ import hashlib
 import secrets
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from unittest.mock import AsyncMock
 
 import grpc
 import pytest
@@ -16,6 +17,7 @@ from tusclient.client import TusClient
 
 from framewire.db.tables import uploads
 from framewire.db.uploads import UploadStore
+from framewire.errors import ErrorCode, Unavailable
 from framewire.storage.keys import tail_key
 from framewire.v1.asset_pb2 import (
     ASSET_STATE_READY,
@@ -315,6 +317,18 @@ async def test_an_upload_whose_last_answer_was_never_given_is_finished_by_whoeve
     object.__setattr__(here.gateway.rest._tus._parts, "finisher", type("F", (), {"finish": staticmethod(finishing)}))
     assert await offset_of(here, url) == 5
     assert (await here.assets.GetAsset(GetAssetRequest(asset_id=asset_id))).state == ASSET_STATE_READY
+
+
+async def test_a_last_part_that_the_store_refuses_is_sent_again_and_finished(here, monkeypatch):
+    url = await create(here, 10)
+    refused = AsyncMock(side_effect=Unavailable("not now", code=ErrorCode.STORE_UNAVAILABLE))
+    monkeypatch.setattr(here.store, "put_part", refused)
+    assert await patch(here, url, 0, b"1234567890") == (503, "STORE_UNAVAILABLE")
+    monkeypatch.undo()
+    assert await offset_of(here, url) == 9
+    assert here.store._uploads == {}  # one that holds nothing is begun anew: the store may never take its parts
+    assert await patch(here, url, 9, b"0") == (204, 10)
+    assert await bytes_of(here, url) == b"1234567890"
 
 
 class Dying:
