@@ -28,7 +28,7 @@ from coordinator.resume import EarlierWork, earlier_work
 from coordinator.steps.registry import prepare_steps
 from framewire.edits.edit_list import EditList, Span
 from framewire.errors import ErrorCode, StepError
-from framewire.testing.inference import FakeInferenceServer, fake_contract
+from framewire.testing.inference import FakeInferenceServer, fake_contract, fake_recurrent_contract
 from framewire.v1.job_pb2 import FidelityReport, Preview
 from framewire.work.v1.work_pb2 import StoredSegment
 
@@ -44,10 +44,10 @@ FILM = Numbered(frames=200)
 
 
 class Counting(FakeInferenceServer):
-    """A model that doubles pixels and counts the frames it is sent."""
+    """A model that doubles pixels and one that adds up frames; counts the frames it is sent."""
 
     def __init__(self) -> None:
-        super().__init__([fake_contract("x2", scale=2, max_batch=4)])
+        super().__init__([fake_contract("x2", scale=2, max_batch=4), fake_recurrent_contract("sum", max_batch=4)])
         self.frames = 0
 
     def infer(self, *args: object, frames: int, **options: object) -> object:  # type: ignore[override]  # passes all on
@@ -61,10 +61,11 @@ def run(
     edits: EditList,
     *,
     server: FakeInferenceServer | None = None,
+    model: str = "x2",
     reports: Reports | None = None,
     earlier: EarlierWork | None = None,
 ) -> Result:
-    return pipeline(source, target, edits, server=server, reports=reports, earlier=earlier).run()
+    return pipeline(source, target, edits, server=server, model=model, reports=reports, earlier=earlier).run()
 
 
 def pipeline(
@@ -73,10 +74,11 @@ def pipeline(
     edits: EditList,
     *,
     server: FakeInferenceServer | None = None,
+    model: str = "x2",
     reports: Reports | None = None,
     earlier: EarlierWork | None = None,
 ) -> Pipeline:
-    """With a server, frames go through the model that doubles pixels; else through nothing."""
+    """With a server, frames go through its model; else through nothing."""
     segments = target.with_suffix(".segments")
     segments.mkdir(exist_ok=True)
     order = Order(
@@ -88,7 +90,7 @@ def pipeline(
         edits=edits,
         earlier=earlier or EarlierWork(),
     )
-    steps = prepare_steps(enhance("x2"), server) if server else []
+    steps = prepare_steps(enhance(model), server) if server else []
     return Pipeline(order, inspect(source), steps, server, limits=MediaLimits(), reports=reports or Reports())
 
 
@@ -323,10 +325,10 @@ def film_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-@pytest.mark.parametrize("after", [1, 2, 3])
-def test_a_killed_run_is_resumed_and_its_result_is_the_same(tmp_path: Path, after: int) -> None:
-    film = replace(FILM, frames=400, options=(("preset", "medium"), ("g", "50")))
-    source = make_numbered(tmp_path / "in.mp4", film)
+@pytest.mark.parametrize(("model", "after"), [("x2", 1), ("sum", 3)])
+def test_a_killed_run_is_resumed_and_its_result_is_the_same(tmp_path: Path, model: str, after: int) -> None:
+    # cuts and a faster part; a model that remembers adds up all that it was given, over cuts too
+    source = make_numbered(tmp_path / "in.mp4", replace(FILM, frames=400, options=(("preset", "medium"), ("g", "50"))))
     edits = EditList(
         [
             Span(start=Fraction(1), end=Fraction(3)),
@@ -334,7 +336,7 @@ def test_a_killed_run_is_resumed_and_its_result_is_the_same(tmp_path: Path, afte
             Span(start=Fraction(12), end=Fraction(15)),
         ]
     )
-    run(source, tmp_path / "whole.mp4", edits, server=Counting())
+    run(source, tmp_path / "whole.mp4", edits, server=Counting(), model=model)
     units: list[StoredSegment] = []
     stopped = threading.Event()
 
@@ -344,13 +346,13 @@ def test_a_killed_run_is_resumed_and_its_result_is_the_same(tmp_path: Path, afte
             threading.Thread(target=lambda: (first.stop(), stopped.set())).start()
             assert stopped.wait(10)
 
-    first = pipeline(source, tmp_path / "out.mp4", edits, server=Counting(), reports=Reports(unit=keep))
+    first = pipeline(source, tmp_path / "out.mp4", edits, server=Counting(), model=model, reports=Reports(unit=keep))
     with pytest.raises(Aborted):
         first.run()
     earlier, why = earlier_work(units, "of the test")
     assert (len(earlier.units), why) == (after, "")
     again = Counting()
-    result = run(source, tmp_path / "out.mp4", edits, server=again, earlier=earlier)
+    result = run(source, tmp_path / "out.mp4", edits, server=again, model=model, earlier=earlier)
     assert again.frames == result.frames_out - earlier.last.frames_out < result.frames_out
     assert film_hash(tmp_path / "out.mp4") == film_hash(tmp_path / "whole.mp4")
 

@@ -156,7 +156,7 @@ def test_a_hole_in_the_track_is_silence_of_its_length_and_repeated_packets_do_no
     assert np.array_equal(result[RATE + 1024 :], wave[RATE + 1024 :])
 
 
-def test_an_hour_takes_no_more_memory_than_a_minute() -> None:
+def test_half_an_hour_takes_no_more_memory_than_a_minute() -> None:
     block = np.zeros((2, 4096), np.float32)
 
     def quiet(seconds: int) -> Iterator[Block]:
@@ -171,4 +171,4 @@ def test_an_hour_takes_no_more_memory_than_a_minute() -> None:
         assert written == len(spans) * 3 * RATE
         return highest
 
-    assert peak(3600) < peak(60) + (1 << 20)
+    assert peak(1800) < peak(60) + (1 << 20)
