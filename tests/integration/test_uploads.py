@@ -46,6 +46,7 @@ class Site:
     program: Program
     store: S3ObjectStore
     http: aiohttp.ClientSession
+    env: dict[str, str]
 
     def url(self, path: str) -> str:
         return f"http://{self.program.rest}{path}"
@@ -73,9 +74,9 @@ class Site:
 
         await until(sent)
 
-    async def patch(self, path: str, offset: int) -> int:
+    async def patch(self, path: str, offset: int, size: int = len(CLIP)) -> int:
         headers = {**BYTES, "Upload-Offset": str(offset)}
-        async with self.http.patch(self.url(path), headers=headers, data=CLIP[offset:]) as answer:
+        async with self.http.patch(self.url(path), headers=headers, data=CLIP[offset : offset + size]) as answer:
             return answer.status
 
     async def received(self, path: str) -> str:
@@ -116,7 +117,7 @@ async def site(nats_server: NatsServer, s3_server: S3Server, tmp_path: Path) -> 
     await program.start()
     try:
         async with aiohttp.ClientSession() as http:
-            yield Site(program, store, http)
+            yield Site(program, store, http, env)
     finally:
         await program.end(signal.SIGTERM)
         await store.close()
@@ -154,6 +155,43 @@ async def test_a_gateway_killed_in_the_middle_of_a_request_loses_no_byte_it_has_
     assert await site.offset(path) >= 16 * MB
     await site.go_on(path)
     assert await site.received(path) == HASH
+
+
+async def test_two_gateways_take_turns_with_one_upload_and_one_is_killed_in_the_middle_of_a_piece(
+    site: Site, tmp_path: Path
+) -> None:
+    other = Site(Program(site.env, tmp_path / "other.log"), site.store, site.http, site.env)
+    await other.program.start()
+    try:
+        path, offset = await site.create(), 0
+        for turn, size in enumerate((3 * MB, 6 * MB, 1, 2 * MB)):
+            gateway = (site, other)[turn % 2]
+            assert await gateway.offset(path) == offset
+            assert await gateway.patch(path, offset, size) == 204
+            offset += size
+        killed = asyncio.Event()
+
+        async def body() -> AsyncIterator[bytes]:
+            yield CLIP[offset : offset + 6 * MB]
+            await killed.wait()
+
+        headers = {**BYTES, "Upload-Offset": str(offset)}
+        sending = asyncio.ensure_future(site.http.patch(site.url(path), headers=headers, data=body()))
+
+        async def two_parts() -> bool:
+            return await parts_in(site) >= 2
+
+        await until(two_parts)
+        assert await other.patch(path, await other.offset(path), 1) == 423  # the first one has it
+        await site.program.end(signal.SIGKILL)
+        killed.set()
+        with pytest.raises(aiohttp.ClientError):
+            await sending
+        assert await other.offset(path) >= offset
+        await other.go_on(path)
+        assert await other.received(path) == HASH
+    finally:
+        await other.program.end(signal.SIGTERM)
 
 
 _CLIENT = """
