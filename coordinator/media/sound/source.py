@@ -140,10 +140,12 @@ class _Converter:
 
     def convert(self, frame: AudioFrame) -> Iterator[tuple[Fraction | None, Samples]]:
         """Samples and their time, in seconds."""
-        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        kind, form = (frame.format.name, frame.layout.name, frame.sample_rate), self._form
         if kind != self._kind:
             yield from self.flush()
-            form = self._form
+            if kind == (form.name, form.layout, form.rate):
+                yield from _samples(frame)
+                return
             self._kind, self._resampler = kind, av.AudioResampler(form.name, form.layout, form.rate)
         yield from self._pieces(frame)
 
@@ -158,6 +160,11 @@ class _Converter:
         with reading("convert the sound"):
             made = self._resampler.resample(frame)
         for piece in made:
-            if piece.samples:
-                seconds = piece.pts * piece.time_base if piece.pts is not None and piece.time_base else None
-                yield seconds, cast("Samples", piece.to_ndarray())  # of the type that `SoundFormat.name` says
+            yield from _samples(piece)
+
+
+def _samples(frame: AudioFrame) -> Iterator[tuple[Fraction | None, Samples]]:
+    """Those of a frame that has the right kind, and their time."""
+    if frame.samples:
+        seconds = frame.pts * frame.time_base if frame.pts is not None and frame.time_base else None
+        yield seconds, cast("Samples", frame.to_ndarray())
