@@ -51,6 +51,9 @@ _STEPS: Mapping[str, Sequence[int]] = {
     "ac3": (64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512, 576, 640),
 }
 """Kilobits a second that there are."""
+_OPTIONS: Mapping[str, dict[str, str]] = {"aac": {"aac_coder": "fast"}}
+"""Of encoders. For sound that is encoded a second time nearness counts: FFmpeg's `fast` was 5 to 16 dB nearer than its
+`twoloop`, at no more bits and in half the time."""
 _HIGHEST_RATE = 768_000
 """Samples a second; a file that says more says nonsense."""
 _MOST_OPUS = 256_000
@@ -97,7 +100,7 @@ def choose_sound_encoding(track: AudioStream, container: str, *, bit_rate: int =
 
 def add_sound(output: OutputContainer, encoding: SoundEncoding) -> AudioStream:
     """A track of `output` with its encoder, set up and not opened yet."""
-    added = output.add_stream(encoding.encoder, rate=encoding.rate)
+    added = output.add_stream(encoding.encoder, rate=encoding.rate, options=_OPTIONS.get(encoding.encoder, {}))
     stream = cast("AudioStream", added)  # what an encoder of sound makes
     _set_up(stream.codec_context, encoding)
     return stream
