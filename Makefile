@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 CLIP   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench bench-job bench-media bench-cut bench-gateway conformance chaos kills corpus decode-check clean
+.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench bench-job bench-media bench-cut bench-gateway cut-hours conformance chaos kills corpus decode-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -93,6 +93,10 @@ PAUSES ?= $(wildcard ../shared/media/speech_pauses_720p.mp4)
 SPEECH ?= $(wildcard ../shared/media/speech_60s.wav)
 bench-cut: venv-test ## cutting silence beside smartcut and auto-editor, which it installs in TOOLS; PAUSES=clip SPEECH=wav
 	$(BIN)/python scripts/cut_bench.py --tools '$(TOOLS)' $(if $(PAUSES),--clip '$(PAUSES)') $(if $(SPEECH),--speech '$(SPEECH)')
+
+HOURS  ?= 1 8
+cut-hours: venv-test ## memory and time of cutting films of hours; HOURS="1 8"
+	$(BIN)/python scripts/cut_hours.py $(HOURS)
 
 FILES ?= ../shared/hostile ../shared/media
 decode-check: venv-test ## compare how files are decoded with a plain PyAV loop; FILES=folders or files

@@ -8,12 +8,13 @@
     silence    our step: detect, then cut
 
 KEEP is JSON: [[start, end], ...], exact seconds as texts (`"13/15"`). The last line that is printed is JSON: `wall`,
-the seconds from having been imported to having the result.
+the seconds from having been imported to having the result, and `peak`, the most memory the process held, in bytes.
 """
 
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -136,7 +137,8 @@ def main() -> None:
     work = LOOPS[name](Path(source), Path(target), read_ranges(keep))
     began = time.perf_counter()
     facts = work()
-    print(json.dumps({"wall": time.perf_counter() - began, **facts}))
+    wall = time.perf_counter() - began
+    print(json.dumps({"wall": wall, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10, **facts}))
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ SAID, PAUSED = 3.0, 2.0
 """Seconds of tone, and of silence behind it."""
 
 
-def draw_pauses(path: Path, *, seconds: float) -> Path:
-    """640x360 H.264 at 30 pictures a second with AAC: a tone that pauses."""
+def draw_pauses(path: Path, *, seconds: float, width: int = 640, height: int = 360) -> Path:
+    """H.264 at 30 pictures a second with AAC: a tone that pauses."""
     whole = path.with_name(f"whole-{path.name}")
-    draw_clip(whole, seconds=seconds, width=640, height=360, fps=30)
+    draw_clip(whole, seconds=seconds, width=width, height=height, fps=30)
     with av.open(str(whole)) as film, av.open(str(path), "w") as output:
         pictures = output.add_stream_from_template(film.streams.video[0])
         sound = output.add_stream("aac", rate=AUDIO_RATE, layout="stereo")
