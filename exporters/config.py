@@ -34,7 +34,10 @@ class Memory:
 
 
 def config_files(model: Model, memory: Memory | None = None, *, graph_sha256: str = "") -> dict[str, str]:
-    """Text by path in the model's folder, for the graph of this hash. Raises ExportFailed when Triton would read something else out of it."""
+    """Text by path in the model's folder, for the graph of this hash.
+
+    Raises ExportFailed when Triton would read something else out of it.
+    """
     memory = memory or Memory()
     texts = {
         CONFIG: config_text(model, memory),
