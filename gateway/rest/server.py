@@ -63,7 +63,7 @@ class RestServer:
         self._methods = {f"/{method.full_name}": method for method in methods if not method.takes_stream}
         self._pages = Pages(readiness, routes)
         app = web.Application(client_max_size=self._settings.largest_body)
-        app.router.add_route("*", "/{path:.*}", self._serve)
+        app.router.add_route("*", r"/{path:[\s\S]*}", self._serve)  # a dot would leave out addresses with a line feed
         app.on_response_prepare.append(self._sign)
         # a client that goes away cancels its call: watchers and half-read uploads give back what they hold at once
         self._runner = web.AppRunner(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from yarl import URL
 
 from framewire.errors import ErrorCode, InvalidRequest
 from framewire.v1.asset_pb2 import CompleteUploadRequest
@@ -258,3 +259,11 @@ async def test_readiness_names_what_is_missing(here, monkeypatch):
     async with here.http.get(here.url("/readyz")) as answer:
         assert answer.status == 503
         assert (await answer.json())["dependencies"]["store"] == "INTERNAL"
+
+
+@pytest.mark.parametrize("path", ["/v1/workers/a%0Ab:drain", "/%0A", "/v1/jobs/%E2%80%A8%0D%0A"])
+async def test_an_address_with_a_line_feed_is_answered_like_any_other(here, path):
+    async with here.http.post(URL(here.url(path), encoded=True), json={}) as answer:
+        assert answer.status in {400, 404, 405}
+        assert answer.content_type == "application/json"
+        assert "code" in await answer.json()
