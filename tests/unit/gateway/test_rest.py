@@ -264,6 +264,5 @@ async def test_readiness_names_what_is_missing(here, monkeypatch):
 @pytest.mark.parametrize("path", ["/v1/workers/a%0Ab:drain", "/%0A", "/v1/jobs/%E2%80%A8%0D%0A"])
 async def test_an_address_with_a_line_feed_is_answered_like_any_other(here, path):
     async with here.http.post(URL(here.url(path), encoded=True), json={}) as answer:
-        assert answer.status in {400, 404, 405}
-        assert answer.content_type == "application/json"
-        assert "code" in await answer.json()
+        assert answer.content_type == "application/json"  # not the text that aiohttp answers by itself
+        assert answer.headers["x-request-id"]
