@@ -6,7 +6,6 @@ A job and an estimate both come here, so that they cannot disagree.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -78,14 +77,7 @@ def analyse(
     """What `decide_cuts` gives, and what a picture of it needs: with `draw` sound is listened to in any case."""
     settings = read_cut_settings(step)
     tracks = _tracks(settings, inspection, draw=draw)
-    with ThreadPoolExecutor(1, thread_name_prefix="speech") as worker:
-        ears = _Ears(settings, tracks, hop_of(inspection.video), worker, peaks=draw)
-        return _analyse(path, settings, inspection, ears, limits, check)
-
-
-def _analyse(
-    path: Path, settings: CutSettings, inspection: Inspection, ears: _Ears, limits: MediaLimits, check: Check
-) -> CutAnalysis:
+    ears = _Ears(settings, tracks, hop_of(inspection.video), peaks=draw)
     grid = listen(path, inspection.video, ears.makers(), limits=limits, check=check)
     if settings.cuts is not None:
         edits = snap(settings.cuts, grid)
@@ -109,10 +101,7 @@ def hop_of(video: VideoFacts) -> Fraction:
 class _Ears:
     """Listens to the chosen tracks, all at once."""
 
-    def __init__(
-        self, settings: CutSettings, tracks: tuple[int, ...], hop: Fraction, worker: Executor, *, peaks: bool
-    ) -> None:
-        self._worker = worker
+    def __init__(self, settings: CutSettings, tracks: tuple[int, ...], hop: Fraction, *, peaks: bool) -> None:
         self._settings = settings
         self._tracks = tracks
         self.hop = hop
@@ -155,7 +144,7 @@ class _Ears:
         speech = self._settings.hears and self._settings.detector == DETECTOR_SPEECH
         ears: list[Ear] = []
         if speech:
-            self._speech.append(SpeechMeter(rate, self._worker))
+            self._speech.append(SpeechMeter(rate))
             ears.append(self._speech[-1])
         if not speech or self._peaks:
             self._levels.append(LevelMeter(rate, self.hop, peaks=self._peaks))

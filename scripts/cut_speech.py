@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -57,10 +56,9 @@ def _read(wav: Path) -> NDArray[np.float32]:
 
 
 def _ours(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-    with ThreadPoolExecutor(1) as worker:
-        meter = SpeechMeter(_RATE, worker)
-        meter.take(0, samples[None])
-        return meter.by_hop(Fraction(_CHUNK, _RATE))
+    meter = SpeechMeter(_RATE)
+    meter.take(0, samples[None])
+    return meter.by_hop(Fraction(_CHUNK, _RATE))
 
 
 def _theirs(samples: NDArray[np.float32], silero: Path) -> NDArray[np.float32]:

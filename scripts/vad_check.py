@@ -12,7 +12,6 @@ import sys
 import time
 import wave
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as runners have it, and before numpy is imported
@@ -68,11 +67,10 @@ def silero(model: str, sound: Probabilities) -> Probabilities:
 
 def meter(sound: Probabilities) -> Probabilities:
     """As a job calls it: a second or so at a time."""
-    with ThreadPoolExecutor(1) as worker:
-        ours = SpeechMeter(RATE, worker)
-        for start in range(0, len(sound), _BLOCK):
-            ours.take(start, sound[None, start : start + _BLOCK])
-        return ours.by_hop(Fraction(CHUNK, RATE))
+    ours = SpeechMeter(RATE)
+    for start in range(0, len(sound), _BLOCK):
+        ours.take(start, sound[None, start : start + _BLOCK])
+    return ours.by_hop(Fraction(CHUNK, RATE))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """One pass over a film: the times of its pictures, and the samples of its sound in large blocks. No picture is decoded.
 
 What it costs is decoding the sound. Frames of it are short (1024 samples), so they are gathered into blocks of about a
-second before anything is calculated: a call for each frame would cost as much as decoding it.
+second before anything is calculated: a call for each frame would cost as much as decoding it. Ears have a thread of
+their own, so that on two processors decoding alone bounds the pace.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import array
 import itertools
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,6 +37,8 @@ from framewire.errors import ErrorCode, MediaError
 
 _BLOCK = 1 << 16
 """Samples of a channel."""
+_AHEAD = 4
+"""Blocks of a track that wait for its ear."""
 _SLACK = Fraction(1, 50)
 """Seconds by which a frame's time may be off what came before it and still follow it: containers round."""
 _USUAL_RATE = Fraction(25)
@@ -61,15 +66,17 @@ def listen(
 ) -> Grid:
     """Give the sound of tracks, numbered from 0 among those of sound, to their ears; return where cuts can fall.
 
+    Ears are called in another thread, one at a time; when this returns or raises, for the last time.
+
     Packets that cannot be decoded leave silence; a file that breaks off ends there. `check` is called for every packet
     and may raise. Raises MediaError.
     """
-    with open_input(path, limits) as film, reading("read the file"):
+    with open_input(path, limits) as film, reading("read the file"), ThreadPoolExecutor(1) as worker:
         video = main_video(film, limits)
         pictures = _Pictures(video.index, facts)
         origin = facts.first_pts * facts.time_base
         tracks = {film.streams.audio[number].index: (film.streams.audio[number], make) for number, make in ears.items()}
-        listeners = {index: _Listener(track, make, origin) for index, (track, make) in tracks.items()}
+        listeners = {index: _Listener(track, make, origin, worker) for index, (track, make) in tracks.items()}
         take = {video.index: pictures.take} | {index: listener.take for index, listener in listeners.items()}
         budget = Budget(limits, clock=lambda: 0.0)  # no picture is waited for
         for packet in packets(film, list(take), on_break=lambda error: log.warning("the file ends early: %s", error)):
@@ -113,7 +120,9 @@ class _Pictures:
 class _Listener:
     """Decodes one track and gathers its samples into blocks."""
 
-    def __init__(self, track: AudioStream, make: MakeEar, origin: Fraction) -> None:
+    def __init__(self, track: AudioStream, make: MakeEar, origin: Fraction, worker: Executor) -> None:
+        self._worker = worker
+        self._waiting: deque[Future[None]] = deque()
         self._codec = track.codec_context
         self._make = make
         self._origin = origin
@@ -136,6 +145,8 @@ class _Listener:
     def finish(self) -> None:
         self.take(None)
         self._flush()
+        while self._waiting:
+            self._waiting.popleft().result()
 
     def _gather(self, frame: AudioFrame) -> None:
         if frame.sample_rate != self._rate:
@@ -163,14 +174,21 @@ class _Listener:
         self._ear = self._make(self._rate)
 
     def _flush(self) -> None:
-        """Hand over what has been gathered. A track may change its kind in the middle."""
-        for _, group in itertools.groupby(self._frames, key=lambda frame: (frame.format.name, frame.layout.name)):
-            frames = list(group)
-            if self._start is not None and self._ear is not None:
-                samples = _samples(frames)
-                self._ear.take(self._start, samples)
-                self._start += samples.shape[1]
+        """Hand over what has been gathered; wait while the ear is far behind."""
+        if self._ear is not None and self._start is not None:
+            self._waiting.append(self._worker.submit(_hand_over, self._ear, self._start, self._frames))
+            self._start = self._following
         self._frames = []
+        while len(self._waiting) > _AHEAD:
+            self._waiting.popleft().result()
+
+
+def _hand_over(ear: Ear, place: int, frames: Sequence[AudioFrame]) -> None:
+    """A track may change its kind in the middle."""
+    for _, group in itertools.groupby(frames, key=lambda frame: (frame.format.name, frame.layout.name)):
+        samples = _samples(list(group))
+        ear.take(place, samples)
+        place += samples.shape[1]
 
 
 _SCALES = {"u8": 1 << 7, "s16": 1 << 15, "s32": 1 << 31, "s64": 1 << 63}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import Executor, Future
 from fractions import Fraction
 
 import numpy as np
@@ -22,20 +20,12 @@ _WARM = 125
 _STRETCH = 250
 """Least chunks of a stretch."""
 _SIDE_BY_SIDE = 32
-_AHEAD = 4
-"""Blocks that wait to be looked at."""
 
 
 class SpeechMeter:
-    """Measures blocks of samples, in another thread than the caller's, which decodes meanwhile.
+    """Measures blocks of samples. Memory: some thirty megabytes, and four bytes for each 32 ms."""
 
-    Memory: some thirty megabytes, and four bytes for each 32 ms.
-    """
-
-    def __init__(self, rate: int, worker: Executor) -> None:
-        """`worker` does one thing at a time."""
-        self._worker = worker
-        self._waiting: deque[Future[None]] = deque()
+    def __init__(self, rate: int) -> None:
         self._resampler = Resampler(rate, RATE)
         self._samples = np.zeros(CONTEXT, np.float32)  # what comes before the first sample is silence
         self._next = 0
@@ -49,9 +39,13 @@ class SpeechMeter:
         samples, position = samples[:, max(0, -position) :], max(0, position)
         if not samples.shape[1]:
             return
-        self._waiting.append(self._worker.submit(self._hear, position, samples))
-        while len(self._waiting) > _AHEAD:
-            self._waiting.popleft().result()
+        mono = samples[0] if len(samples) == 1 else samples.mean(axis=0)
+        made = self._resampler.convert(mono)
+        gap = self._resampler.place(position) - self._next
+        if gap > CHUNK:
+            made = np.concatenate([np.zeros(gap, np.float32), made])
+        self._next += len(made)
+        self._feed(made)
 
     def by_hop(self, hop: Fraction) -> Levels:
         """The probability of speech in the middle of each hop, up to the last with sound."""
@@ -62,18 +56,7 @@ class SpeechMeter:
         by_hop: Levels = answers[middles.astype(np.int64).clip(0, max(0, len(answers) - 1))]
         return by_hop
 
-    def _hear(self, position: int, samples: Samples) -> None:
-        mono = samples[0] if len(samples) == 1 else samples.mean(axis=0)
-        made = self._resampler.convert(mono)
-        gap = self._resampler.place(position) - self._next
-        if gap > CHUNK:
-            made = np.concatenate([np.zeros(gap, np.float32), made])
-        self._next += len(made)
-        self._feed(made)
-
     def _finish(self) -> None:
-        while self._waiting:
-            self._waiting.popleft().result()
         rest = len(self._samples) - CONTEXT
         if rest:
             self._feed(np.zeros(-rest % CHUNK, np.float32), all_of_it=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import wave
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 
@@ -117,11 +116,10 @@ def test_what_moves_is_seen_and_what_stands_still_is_not(tmp_path: Path) -> None
 
 
 def spoken(samples: Samples, rate: int = RATE, block: int = 10_000) -> np.ndarray:
-    with ThreadPoolExecutor(1) as worker:
-        meter = SpeechMeter(rate, worker)
-        for start in range(0, samples.shape[1], block):
-            meter.take(start, samples[:, start : start + block])
-        return meter.by_hop(Fraction(CHUNK, RATE))
+    meter = SpeechMeter(rate)
+    for start in range(0, samples.shape[1], block):
+        meter.take(start, samples[:, start : start + block])
+    return meter.by_hop(Fraction(CHUNK, RATE))
 
 
 def test_stretches_side_by_side_answer_as_one_after_the_other() -> None:
