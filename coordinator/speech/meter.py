@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.media.levels import Levels, Samples
+from coordinator.media.resample import Resampler
 from coordinator.speech.network import CHUNK, CONTEXT, FEATURES, RATE, network
-from coordinator.speech.resample import Resampler
 
 _BATCH = 64
 """Chunks that are encoded at once: two seconds."""
