@@ -54,6 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sequences", type=int, default=1400, help="sequences of material; default: %(default)s")
     parser.add_argument("--batch", type=int, default=8, help="sequences of a step; default: %(default)s")
     parser.add_argument("--rate", type=float, default=2e-3, help="largest learning rate; default: %(default)s")
+    parser.add_argument(
+        "--steadiness", type=float, default=0.25, help="weight of errors from frame to frame; default: %(default)s"
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps; default: %(default)s")
     parser.add_argument("--threads", type=int, help="threads of a CPU; default: all")
     parser.add_argument("--workers", type=int, default=2, help="processes that make material; default: %(default)s")
@@ -69,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _plan(options: argparse.Namespace) -> Plan:
     plan = Plan(minutes=options.minutes, steps=options.steps, rate=options.rate, seed=options.seed)
-    return replace(plan, batch=options.batch)
+    plan = replace(plan, batch=options.batch, steadiness=options.steadiness)
+    return replace(plan, slope=0.0) if options.start_from else plan
 
 
 def _device(name: str) -> torch.device:

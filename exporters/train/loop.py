@@ -18,8 +18,6 @@ from exporters.architectures.recurrent import RecurrentEnhancer, to_blocks
 from exporters.train.cache import Material
 
 _FLOOR = 0.6  # grey levels: errors of interpolation below this count as this, so that flat areas do not rule
-_STEADINESS = 0.25
-_SLOPE = 0.2  # of activations below zero at the start of training
 _BENT = 0.6  # part of training after which there is none
 
 
@@ -45,6 +43,10 @@ class Plan:
     """Largest learning rate."""
     seed: int = 0
     """What crops are drawn from."""
+    steadiness: float = 0.25
+    """How much errors from frame to frame count beside the frames' own."""
+    slope: float = 0.2
+    """Of activations below zero at the start; 0 for weights that were trained to the end before."""
     averaging: float = 0.998
     """How much of the averaged weights stays at each step."""
 
@@ -112,7 +114,7 @@ class Training:
     def _learn(self, batch: tuple[Tensor, Tensor]) -> float:
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate()
-        self._network.slope = max(0.0, _SLOPE * (1 - self._done() / _BENT))
+        self._network.slope = max(0.0, self._plan.slope * (1 - self._done() / _BENT))
         error = self._errors(*batch)
         self._optimizer.zero_grad(set_to_none=True)
         error.backward()  # type: ignore[no-untyped-call]  # torch's
@@ -145,7 +147,7 @@ class Training:
                 interpolated, residual, state = self._network.parts(low[:, number], state)
             errors.append(_clipped(interpolated + residual) - truth)
             bicubic.append(interpolated.clamp(0, 255) - truth)
-        return relative(torch.stack(errors, 1), torch.stack(bicubic, 1))
+        return relative(torch.stack(errors, 1), torch.stack(bicubic, 1), self._plan.steadiness)
 
     def _remembered(self, low: Tensor) -> Tensor:
         state: Tensor = self._network.start(low.shape[0], *low.shape[2:4]).to(self._device)
@@ -186,7 +188,7 @@ class Training:
         return cut
 
 
-def relative(errors: Tensor, bicubic: Tensor) -> Tensor:
+def relative(errors: Tensor, bicubic: Tensor, steadiness: float = 0.25) -> Tensor:
     """How large errors `[batch, time, ...]` are beside bicubic's, averaged over the batch: 1 is as bad.
 
     Each sequence counts the same, a flat screen like a forest: in decibels they count the same too.
@@ -195,8 +197,8 @@ def relative(errors: Tensor, bicubic: Tensor) -> Tensor:
     squared = (_mean(errors**2) / (_mean(bicubic**2) + _FLOOR**2) + 1e-4).sqrt()
     change, usual = errors.diff(dim=1).abs(), bicubic.diff(dim=1).abs()
     unsteady = _mean(change) / (_mean(usual) + _FLOOR) if errors.shape[1] > 1 else absolute
-    total = 0.5 * absolute + 0.5 * squared + _STEADINESS * unsteady
-    mean: Tensor = total.mean() / (1 + _STEADINESS)
+    total = 0.5 * absolute + 0.5 * squared + steadiness * unsteady
+    mean: Tensor = total.mean() / (1 + steadiness)
     return mean
 
 
