@@ -25,7 +25,7 @@ Every error Framewire raises on purpose has a stable code. On gRPC and REST it c
 - `ErrorInfo`: `reason` is the code, `domain` is `framewire`, `metadata.retryable` says whether the same call may
   succeed later without anybody changing anything;
 - `RetryInfo`: when to try again, where that may help; on HTTP it is also in `Retry-After`;
-- `RequestInfo`: the request id, which is also in the header `x-request-id` (over gRPC in the trailers) and in the gateway's log;
+- `RequestInfo`: the request id, which is also in the header `x-request-id` (over gRPC in the trailers) and in the log;
 - `BadRequest`: the fields that are to blame, where fields are (`steps[0].enhance.scale`).
 
 A job that failed carries the code and a line for people in its `error`.

@@ -58,7 +58,7 @@ def default_model(step: str, scale: int = 0) -> str:
 def rounds(model_scale: int, wanted: int) -> int:
     """How many times in a row a model of this scale makes a picture `wanted` times larger; 0: it never does."""
     count, reached = 1, model_scale
-    while 1 < model_scale and reached < wanted:
+    while model_scale > 1 and reached < wanted:
         count, reached = count + 1, reached * model_scale
     return count if reached == wanted else 0
 
