@@ -29,7 +29,10 @@ _SVT_LOSSLESS = 10  # faster ones write lossless streams that decode wrong or no
 _NVENC_PRESETS = dict(zip(PRESETS, (1, 1, 2, 3, 3, 4, 5, 6, 7), strict=True))
 LARGE_PIXELS = 4_000_000
 """A picture of more is large: an encoder that looks far ahead would keep hundreds of megabytes of them."""
-_LARGE_LOOKAHEAD = "rc-lookahead=3"
+_SHORT_SIGHTED = {
+    "libx264": ("x264-params", "rc-lookahead=3"),
+    "libx265": ("x265-params", "bframes=3:rc-lookahead=4"),  # it opens only if it looks further than it reorders
+}
 _LOOKS_NOT_AHEAD = {"ultrafast", "superfast"}
 _CRF_END, _AV1_END = 51, 63  # ends of the scales of x264 and of SVT-AV1
 
@@ -111,10 +114,10 @@ def add_encoder(
 
 def _short_sighted(encoder: str, options: Mapping[str, str]) -> dict[str, str]:
     """What has an encoder keep few pictures before it decides about one: for large ones."""
-    name = {"libx264": "x264-params", "libx265": "x265-params"}.get(encoder)
-    if name is None or (encoder == "libx264" and options["preset"] in _LOOKS_NOT_AHEAD):
+    if encoder not in _SHORT_SIGHTED or (encoder == "libx264" and options["preset"] in _LOOKS_NOT_AHEAD):
         return {}
-    return {name: ":".join(filter(None, (options.get(name, ""), _LARGE_LOOKAHEAD)))}
+    name, params = _SHORT_SIGHTED[encoder]
+    return {name: ":".join(filter(None, (options.get(name, ""), params)))}
 
 
 def mark(context: VideoCodecContext) -> None:

@@ -190,4 +190,16 @@ def test_of_large_pictures_an_encoder_looks_at_few_ahead(
         stream = add_encoder(output, facts, width=size[0], height=size[1], settings=settings)
         options = stream.codec_context.options
     params = {**options}.get("x265-params" if codec == "hevc" else "x264-params", "")
-    assert ("rc-lookahead=3" in params.split(":")) is expected
+    assert bool({"rc-lookahead=3", "rc-lookahead=4"} & {*params.split(":")}) is expected
+
+
+@pytest.mark.parametrize("preset", ["ultrafast", "veryfast", "veryslow"])
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_an_encoder_of_large_pictures_opens_at_every_preset(
+    tmp_path: Path, facts: VideoFacts, codec: str, preset: str
+) -> None:
+    with av.open(str(tmp_path / "out.mp4"), "w") as output:
+        settings = EncoderSettings(codec=codec, preset=preset)
+        stream = add_encoder(output, facts, width=2560, height=1600, settings=settings)  # 4.1 million pixels
+        stream.codec_context.open()
+        assert stream.codec_context.is_open
