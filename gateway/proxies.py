@@ -4,14 +4,15 @@
                                                         Forwarded: for=client, for=A   (RFC 7239)
 
 Read from the right, the first address that is no trusted proxy is the client. Whatever is left of it the client itself
-may have written.
+may have written. A proxy writes one of the two headers and hands the other on as it came: where both are there and do
+not say the same, neither is believed.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from framewire.errors import LocalError
@@ -39,7 +40,11 @@ class Proxies:
         """The address of whoever calls; `peer` where no trusted proxy says more. Names are lower-case."""
         if not self.networks or not self._trusts(peer):
             return peer
-        for text in reversed(_said(metadata)):
+        found = {self._first_untrusted(peer, said) for said in _said(metadata)}
+        return found.pop() if len(found) == 1 else peer
+
+    def _first_untrusted(self, peer: str, said: Sequence[str]) -> str:
+        for text in reversed(said):
             address = _address(text)
             if address is None:
                 return peer  # a proxy that does not say: all its clients count as one
@@ -58,10 +63,12 @@ class Proxies:
         return any(address in network for network in self.networks)
 
 
-def _said(metadata: Mapping[str, str]) -> list[str]:
-    if forwarded := metadata.get("forwarded"):
-        return _FORWARDED_FOR.findall(forwarded)
-    return [part.strip() for part in metadata.get("x-forwarded-for", "").split(",") if part.strip()]
+def _said(metadata: Mapping[str, str]) -> Iterator[list[str]]:
+    """The addresses in each header that is there."""
+    if "forwarded" in metadata:
+        yield _FORWARDED_FOR.findall(metadata["forwarded"])
+    if "x-forwarded-for" in metadata:
+        yield [part.strip() for part in metadata["x-forwarded-for"].split(",") if part.strip()]
 
 
 def _address(text: str) -> str | None:

@@ -223,6 +223,14 @@ async def test_a_flood_is_refused_and_who_comes_after_it_is_served(with_settings
         ("127.0.0.1", {"Forwarded": "for=198.51.100.7, for=_hidden"}, "127.0.0.1"),
         ("127.0.0.1", {"X-Forwarded-For": "10.9.9.9"}, "10.9.9.9"),  # a proxy that calls for itself
         ("127.0.0.1", {}, "127.0.0.1"),
+        # the proxy wrote one header and handed the client's own other one on
+        ("127.0.0.1", {"Forwarded": "for=203.0.113.9", "X-Forwarded-For": "198.51.100.7"}, "127.0.0.1"),
+        ("127.0.0.1", {"Forwarded": "by=203.0.113.9", "X-Forwarded-For": "198.51.100.7"}, "127.0.0.1"),
+        (
+            "127.0.0.1",
+            {"Forwarded": "for=198.51.100.7", "X-Forwarded-For": "203.0.113.9, 198.51.100.7"},
+            "198.51.100.7",
+        ),
         ("203.0.113.9", {"X-Forwarded-For": "198.51.100.7"}, "203.0.113.9"),  # nobody who is trusted
         ("::ffff:10.0.0.1", {"X-Forwarded-For": "198.51.100.7"}, "198.51.100.7"),
     ],
