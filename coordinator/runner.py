@@ -43,8 +43,10 @@ STOP_SECONDS = 5.0
 """How long a stopped job gets to give memory back before the process ends without."""
 CONNECT_SECONDS = 5.0
 """How long a model server may take to accept the connection."""
-LISTENS_SECONDS = 1.0
+ANSWERS_SECONDS = 1.0
 """The same, when nothing depends on it yet."""
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+"""How HTTP/2 begins: its preface and settings without any. A server answers with its own settings, whose kind is 4."""
 _MAX_ORDER = 1 << 24
 """Bytes: an order names every segment of earlier attempts."""
 
@@ -112,13 +114,14 @@ def _execute(job: Job) -> int:
 def _go_ahead(place: RunnerPlace, mode: Mode, connect: Connect) -> InferenceServer | None:
     """Be where the job will find everything ready; None when that has to wait for the order.
 
-    What is wrong with the sandbox is for the order to hear. Away is away: the connection is tried again with the order.
+    What is wrong with the sandbox is for the order to hear. A server that is away, or hangs, is tried again with the
+    order, if that needs one.
     """
     address = InferenceAddress()
     address.CopyFrom(place.inference)
     regions.know_this_process()
     address.url = numeric(address.url)
-    if not _listens(address.url):
+    if not _answers(address.url):
         return None
     try:
         enter(access_ahead(place, address), mode)
@@ -170,14 +173,17 @@ def _ports(address: InferenceAddress) -> tuple[int, ...]:
     return (int(port),) if port.isdecimal() else ()
 
 
-def _listens(url: str) -> bool:
-    """Whether somebody takes connections at the first of these numeric addresses."""
+def _answers(url: str) -> bool:
+    """Whether somebody speaks HTTP/2 at the first of these numeric addresses; the kernel takes connections for one who
+    hangs.
+    """
     host, _, port = url.partition(":")[2].partition(",")[0].rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=LISTENS_SECONDS).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWERS_SECONDS) as wire:
+            wire.sendall(_HELLO)
+            return wire.recv(9, socket.MSG_WAITALL)[3:4] == b"\x04"
     except (OSError, ValueError):
         return False
-    return True
 
 
 def numeric(url: str) -> str:

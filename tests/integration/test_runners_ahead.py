@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,12 +15,13 @@ from pathlib import Path
 import grpc
 import pytest
 from clips import Clip, make_clip
+from talking_clips import Talk, make_talk
 from triton_server import RunningTriton
 
 from coordinator.ahead import RunnerPlace
 from coordinator.sandbox import Mode, layers
 from coordinator.settings import runner_environment
-from framewire.v1.step_pb2 import Enhance, Step
+from framewire.v1.step_pb2 import CutSilence, Enhance, Step
 from framewire.work.v1.work_pb2 import InferenceAddress, RunnerOrder, RunnerReport
 
 SANDBOX = Mode.REQUIRE if all(layer.here for layer in layers()) else Mode.PREFER
@@ -102,6 +104,18 @@ def test_a_runner_whose_server_is_away_connects_with_its_order(tmp_path: Path, t
     assert report.HasField("done"), report
 
 
+def test_a_server_that_hangs_keeps_nobody_from_a_job_without_models(tmp_path: Path) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as hanging,  # takes connections, and says nothing
+        runner_at(RunnerPlace(folder=tmp_path, inference=_address_of(hanging))) as runner,
+    ):
+        source = make_talk(tmp_path / "in.mp4", Talk(seconds=3, words=((1, 2),)))
+        order = order_for(source, tmp_path / "out.mp4")
+        order.steps[0].CopyFrom(Step(cut_silence=CutSilence()))
+        report = last_report(runner, order)
+    assert report.HasField("done"), report
+
+
 def test_a_runner_that_loses_its_server_while_it_waits_leaves(tmp_path: Path) -> None:
     server = grpc.server(ThreadPoolExecutor(1))
     port = server.add_insecure_port("127.0.0.1:0")
@@ -113,6 +127,10 @@ def test_a_runner_that_loses_its_server_while_it_waits_leaves(tmp_path: Path) ->
         assert select.select([gone], [], [], 20)[0], "it still waits, for an order it could do nothing with"
         os.close(gone)
         assert runner.wait(5) == 0
+
+
+def _address_of(server: socket.socket) -> InferenceAddress:
+    return InferenceAddress(url=f"127.0.0.1:{server.getsockname()[1]}")
 
 
 def _until_connected(port: int) -> None:
