@@ -68,15 +68,16 @@ def listen(
 
     Ears are called in another thread, one at a time; when this returns or raises, for the last time.
 
-    Packets that cannot be decoded leave silence; a file that breaks off ends there. `check` is called for every packet
-    and may raise. Raises MediaError.
+    Packets that cannot be decoded leave silence; a file that breaks off ends there. Sound that says it comes behind the
+    longest film is not heard. `check` is called for every packet and may raise. Raises MediaError; MEDIA_TOO_LARGE for
+    pictures that lie so far behind.
     """
     with open_input(path, limits) as film, reading("read the file"), ThreadPoolExecutor(1) as worker:
         video = main_video(film, limits)
         pictures = _Pictures(video.index, facts)
         origin = facts.first_pts * facts.time_base
         tracks = {film.streams.audio[number].index: (film.streams.audio[number], make) for number, make in ears.items()}
-        listeners = {index: _Listener(track, make, origin, worker) for index, (track, make) in tracks.items()}
+        listeners = {index: _Listener(track, make, origin, worker, limits) for index, (track, make) in tracks.items()}
         take = {video.index: pictures.take} | {index: listener.take for index, listener in listeners.items()}
         budget = Budget(limits, clock=lambda: 0.0)  # no picture is waited for
         for packet in packets(film, list(take), on_break=lambda error: log.warning("the file ends early: %s", error)):
@@ -85,7 +86,9 @@ def listen(
             take[packet.stream_index](packet)
         for listener in listeners.values():
             listener.finish()
-        return pictures.grid()
+        grid = pictures.grid()
+        limits.check_duration(float(grid.end))
+        return grid
 
 
 class _Pictures:
@@ -120,14 +123,17 @@ class _Pictures:
 class _Listener:
     """Decodes one track and gathers its samples into blocks."""
 
-    def __init__(self, track: AudioStream, make: MakeEar, origin: Fraction, worker: Executor) -> None:
+    def __init__(
+        self, track: AudioStream, make: MakeEar, origin: Fraction, worker: Executor, limits: MediaLimits
+    ) -> None:
         self._worker = worker
+        self._limits = limits
         self._waiting: deque[Future[None]] = deque()
         self._codec = track.codec_context
         self._make = make
         self._origin = origin
         self._ear: Ear | None = None
-        self._rate = self._slack = 0
+        self._rate = self._slack = self._end = 0
         self._unit, self._first = (1, 1), 0
         self._frames: list[AudioFrame] = []
         self._start: int | None = None  # place of the first of them
@@ -153,6 +159,8 @@ class _Listener:
             self._begin(frame)
         pts, (numerator, denominator) = frame.pts, self._unit
         place = self._following if pts is None else pts * numerator // denominator - self._first
+        if place >= self._end:  # ears count from the first picture on: one wrong time stamp would take all memory
+            return
         if self._start is None or not -self._slack <= place - self._following <= self._slack:
             self._flush()
             self._start = self._following = place
@@ -171,6 +179,7 @@ class _Listener:
         unit = (frame.time_base or Fraction(1, self._rate)) * self._rate
         self._unit, self._first = (unit.numerator, unit.denominator), round(self._origin * self._rate)
         self._slack = round(_SLACK * self._rate)
+        self._end = round(self._limits.max_duration * self._rate)
         self._ear = self._make(self._rate)
 
     def _flush(self) -> None:

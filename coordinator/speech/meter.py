@@ -20,6 +20,8 @@ _WARM = 125
 _STRETCH = 250
 """Least chunks of a stretch."""
 _SIDE_BY_SIDE = 32
+_LONG = 4 * _WARM * CHUNK
+"""Samples of a gap whose silence need not be calculated to its end."""
 
 
 class SpeechMeter:
@@ -43,7 +45,8 @@ class SpeechMeter:
         made = self._resampler.convert(mono)
         gap = self._resampler.place(position) - self._next
         if gap > CHUNK:
-            made = np.concatenate([np.zeros(gap, np.float32), made])
+            self._next += gap
+            self._be_silent(gap)
         self._next += len(made)
         self._feed(made)
 
@@ -55,6 +58,17 @@ class SpeechMeter:
         middles = (np.arange(hops) + 0.5) * float(hop) * RATE / CHUNK
         by_hop: Levels = answers[middles.astype(np.int64).clip(0, max(0, len(answers) - 1))]
         return by_hop
+
+    def _be_silent(self, samples: int) -> None:
+        """So much silence. Of a long one the network hears the beginning, then it has forgotten what was before."""
+        if samples > _LONG:
+            heard = -(len(self._samples) - CONTEXT) % CHUNK + _WARM * CHUNK
+            self._feed(np.zeros(heard, np.float32), all_of_it=True)
+            self._recur()
+            unheard = (samples - heard) // CHUNK
+            self._answers.append(np.zeros(unheard, np.float32))
+            samples -= heard + unheard * CHUNK
+        self._feed(np.zeros(samples, np.float32))
 
     def _finish(self) -> None:
         rest = len(self._samples) - CONTEXT

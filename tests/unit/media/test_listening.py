@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import wave
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,6 +23,7 @@ from coordinator.media.probe import inspect
 from coordinator.speech import SpeechMeter
 from coordinator.speech.network import CHUNK, CONTEXT, RATE, network
 from framewire.edits.grid import Grid
+from framewire.errors import ErrorCode, MediaError
 
 LIMITS = MediaLimits()
 SPEECH = Path(__file__).parents[4] / "shared" / "media" / "speech_60s.wav"
@@ -92,6 +95,45 @@ def test_cuts_can_fall_where_pictures_begin_also_at_a_variable_rate(tmp_path: Pa
     assert grid.end > Fraction(900, 1000)
 
 
+def sent_ahead(source: Path, target: Path, kind: str, seconds: float) -> Path:
+    """The film with the last packet of one kind so much later. A broadcast that was recorded can look like this."""
+    with av.open(str(source)) as film, av.open(str(target), "w", options={"live": "1"}) as result:
+        tracks = {track.index: result.add_stream_from_template(track) for track in film.streams}
+        packets = [packet for packet in film.demux() if packet.dts is not None]
+        last = next(packet for packet in reversed(packets) if packet.stream.type == kind)
+        last.pts = last.dts = (last.pts or 0) + round(seconds / last.time_base)
+        for packet in (*(each for each in packets if each is not last), last):
+            packet.stream = tracks[packet.stream.index]
+            result.mux(packet)
+    return target
+
+
+@pytest.mark.parametrize("seconds", [80_000.0, 1e9])
+def test_one_packet_of_sound_far_behind_takes_little_memory_and_changes_nothing(tmp_path: Path, seconds: float) -> None:
+    film = make_talk(tmp_path / "talk.mp4", Talk(seconds=3, words=((1, 2),)))
+    near, far = (sent_ahead(film, tmp_path / f"{late:g}.mkv", "audio", late) for late in (0, seconds))
+    speakers: list[SpeechMeter] = []
+
+    def make(rate: int) -> SpeechMeter:
+        speakers.append(SpeechMeter(rate))
+        return speakers[-1]
+
+    assert heard(far)[1].rms()[:70] == pytest.approx(heard(near)[1].rms()[:70])
+    tracemalloc.start()
+    listen(far, inspect(far).video, {0: make}, limits=LIMITS, check=nobody)
+    answers = speakers[0].by_hop(Fraction(1, 25))
+    assert tracemalloc.get_traced_memory()[1] < 200_000_000
+    tracemalloc.stop()
+    assert len(answers) == pytest.approx((seconds + 3) * 25 if seconds < LIMITS.max_duration else 75, abs=3)
+
+
+def test_pictures_that_last_longer_than_any_film_may_are_refused(tmp_path: Path) -> None:
+    film = make_talk(tmp_path / "talk.mp4", Talk(seconds=2, words=((0, 1),)))
+    with pytest.raises(MediaError, match="hours") as caught:
+        heard(sent_ahead(film, tmp_path / "far.mkv", "video", 1e9))
+    assert caught.value.code == ErrorCode.MEDIA_TOO_LARGE
+
+
 def test_listening_can_be_ended(tmp_path: Path) -> None:
     film = make_talk(tmp_path / "talk.mp4", Talk(seconds=1, words=((0, 1),)))
     calls = []
@@ -137,6 +179,21 @@ def test_stretches_side_by_side_answer_as_one_after_the_other() -> None:
 @pytest.mark.parametrize("make", [lambda n: np.zeros(n), lambda n: np.random.default_rng(5).normal(0, 0.1, n)])
 def test_silence_and_noise_are_no_speech(make: Callable[[int], np.ndarray]) -> None:
     assert spoken(make(RATE * 5).astype(np.float32)[None]).max() < 0.5
+
+
+@pytest.mark.parametrize("pause", [30, 30.01])
+def test_behind_a_long_pause_everything_is_where_it_was(pause: float) -> None:
+    # half of the gap's samples do not fill a chunk: what follows is calculated from another place
+    times = np.arange(RATE * 6) / RATE
+    voice = sum(np.sin(2 * np.pi * 140 * n * times) / n for n in range(1, 12)) * (np.sin(2 * np.pi * 2 * times) > 0)
+    sound, gap = (voice * 0.1).astype(np.float32)[None], np.zeros((1, round(RATE * pause)), np.float32)
+    told = spoken(np.concatenate([sound, gap, sound], axis=1))
+    meter = SpeechMeter(RATE)
+    meter.take(0, sound)
+    meter.take(sound.shape[1] + gap.shape[1], sound)
+    found = meter.by_hop(Fraction(CHUNK, RATE))
+    assert len(found) == len(told)
+    assert np.mean((found >= 0.5) != (told >= 0.5)) <= 0.005
 
 
 @pytest.mark.skipif(not SPEECH.exists(), reason="the clip of speech lies beside a checkout, not in it")
