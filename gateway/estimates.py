@@ -14,14 +14,16 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from framewire.db.rows import StoredAsset
-from framewire.errors import Conflict, ErrorCode, Unavailable
+from framewire.errors import Conflict, ErrorCode, TooMuch, Unavailable
 from framewire.storage.interface import ObjectStore
 from framewire.v1.asset_pb2 import ASSET_STATE_READY
 from framewire.v1.job_pb2 import EstimateJobRequest, EstimateJobResponse
 from gateway.programs import Program, Unusable
+from gateway.uploads.checker import TEMPORARY
 
-_PREFIX = "framewire-estimate-"
+_PREFIX = f"{TEMPORARY}estimate-"
 _MOST_SAID = 4 << 20
+_PAUSE = 5.0  # seconds after which there may be room for one more
 _STOP_SECONDS = 5.0
 log = logging.getLogger(__name__)
 
@@ -37,6 +39,8 @@ class EstimateSettings:
     """Seconds the program may take, and seconds fetching an input may take."""
     at_once: int = 2
     """Estimates at the same time; that many of the largest inputs have to fit in `scratch`."""
+    waiting: int = 16
+    """Those that wait for their turn: each holds one of the places for calls, which all other calls need too."""
     scratch: Path | None = None
     """Where an input lies meanwhile; the system's folder for temporary files when None."""
 
@@ -60,12 +64,14 @@ class Estimates:
         """The input, and of each step what only its bytes tell; framewire/steps/forecast.py completes it.
 
         Raises Conflict (ASSET_NOT_READY), MediaError, StepError; Unavailable: ESTIMATE_UNAVAILABLE,
-        STORE_UNAVAILABLE, DEADLINE_EXCEEDED.
+        STORE_UNAVAILABLE, DEADLINE_EXCEEDED; TooMuch (OVERLOADED) when too many wait.
         """
         if stored.asset.state != ASSET_STATE_READY:
             raise Conflict("the asset's upload is not complete", code=ErrorCode.ASSET_NOT_READY)
         if not self._settings.program:
             raise _unavailable("no program is configured; set FRAMEWIRE_ESTIMATE")
+        if len(self._looks) >= self._settings.at_once + self._settings.waiting:
+            raise TooMuch("too many estimates are waiting", code=ErrorCode.OVERLOADED, retry_after=_PAUSE)
         look = asyncio.create_task(self._look(stored.object_key, request))
         self._looks.add(look)
         look.add_done_callback(self._looks.discard)
@@ -89,9 +95,12 @@ class Estimates:
                 return await self._ask(path, request)
 
     async def _fetch(self, key: str, path: Path) -> None:
+        """In pieces: a thread that fetched all of it would go on after a cancellation, and put the file back."""
         try:
             async with asyncio.timeout(self._settings.timeout):
-                await self._store.get_file(key, path)
+                with path.open("wb") as file:
+                    async for piece in self._store.read(key):
+                        await asyncio.to_thread(file.write, piece)
         except TimeoutError:
             raise Unavailable("the input could not be read in time", code=ErrorCode.DEADLINE_EXCEEDED) from None
 

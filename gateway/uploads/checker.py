@@ -25,7 +25,8 @@ from gateway.uploads.kinds import LOOKED_AT, kind_of
 from gateway.uploads.probe import Probe
 from gateway.uploads.settings import UploadSettings
 
-_PREFIX = "framewire-upload-"
+TEMPORARY = "framewire-upload-"
+"""What the names of files begin with that `UploadChecker.sweep` deletes when they are old."""
 
 
 class SigningStore(PartStore, PresignsUrls, Protocol):
@@ -101,7 +102,7 @@ class UploadChecker:
     def sweep(self) -> None:
         """Delete what gateways that died have left in the folder for temporary files. Blocks: call it in a thread."""
         folder = Path(self._settings.scratch or tempfile.gettempdir())
-        for path in folder.glob(f"{_PREFIX}*"):
+        for path in folder.glob(f"{TEMPORARY}*"):
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > 2 * self._timeout:
                     path.unlink()
@@ -148,7 +149,7 @@ class UploadChecker:
         if self._probe is None:
             yield None
             return
-        descriptor, name = tempfile.mkstemp(prefix=_PREFIX, dir=self._settings.scratch)
+        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY, dir=self._settings.scratch)
         os.close(descriptor)
         try:
             yield Path(name)

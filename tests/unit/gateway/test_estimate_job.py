@@ -182,6 +182,23 @@ async def test_a_server_that_cannot_look_says_so(
     assert list(tmp_path.iterdir()) == []
 
 
+async def test_more_than_may_wait_are_refused_at_once(with_settings: Installed, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    waiting = (sys.executable, "-c", f"import time; f = open({str(pipe)!r}, 'w'); time.sleep(600)")
+    settings = EstimateSettings(program=waiting, scratch=tmp_path, at_once=1, waiting=1)
+    async with with_settings(estimates=settings) as here:
+        asset = await here.upload(b"bytes")
+        request = EstimateJobRequest(input_asset_ids=[asset.asset_id], steps=[Step(cut_silence=CutSilence())])
+        calls = [here.jobs.EstimateJob(request) for _ in range(3)]
+        refused, _ = await asyncio.wait(
+            [asyncio.ensure_future(call.code()) for call in calls], return_when=asyncio.FIRST_COMPLETED, timeout=20
+        )
+        assert [code.result() for code in refused] == [grpc.StatusCode.UNAVAILABLE]
+        for call in calls:
+            call.cancel()
+
+
 async def test_a_caller_that_leaves_takes_the_program_with_it(with_settings: Installed, tmp_path: Path) -> None:
     # the program opens the pipe and waits for ever; the pipe's other end sees it open, and sees it gone
     pipe = tmp_path / "pipe"
