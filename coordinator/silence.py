@@ -88,7 +88,7 @@ def analyse(
             loud = _either(loud, picture_changes(path, ears.hop, limits=limits, check=check) >= least)
         edits = decide(loud, ears.hop, settings.rules, grid)
     if not edits.spans:
-        raise _nothing_left(settings, ears)
+        raise _nothing_left(settings, ears, grid.end)
     threshold = settings.threshold if settings.hears and settings.detector == DETECTOR_LEVEL else None
     return CutAnalysis(edits=edits, seconds=grid.end, wave=ears.wave(), threshold=threshold)
 
@@ -179,9 +179,12 @@ def _tracks(settings: CutSettings, inspection: Inspection, *, draw: bool) -> tup
     raise StepError(message, violations=[Violation("cut_silence.track", message)])
 
 
-def _nothing_left(settings: CutSettings, ears: _Ears) -> StepError:
+def _nothing_left(settings: CutSettings, ears: _Ears, end: Fraction) -> StepError:
     why, way_out = "", "lower the threshold, or name a part that is always kept"
-    if settings.hears and (loudest := ears.loudest()) < settings.threshold:
+    if settings.cuts is not None:
+        why = f": no part of the list holds a picture of it, and it lasts {float(end):.3f} s"
+        way_out = "look at the times in cuts, they count from the first picture"
+    elif settings.hears and (loudest := ears.loudest()) < settings.threshold:
         unit = "of the speech detector's" if settings.detector == DETECTOR_SPEECH else "of full scale"
         why = f": nothing reaches the threshold {settings.threshold:.4g} (the largest value is {loudest:.2g} {unit})"
         way_out = "lower the threshold"

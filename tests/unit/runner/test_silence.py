@@ -54,6 +54,20 @@ def test_a_list_that_is_handed_in_is_taken_to_the_pictures_and_nothing_is_heard(
     assert cut_list_to_proto(EditList([span])).spans[0].start.nanos == 480_000_000
 
 
+@pytest.mark.parametrize(("start", "end"), [(100, 200), (1.001, 1.002)])
+def test_a_list_that_holds_nothing_of_the_film_is_refused_with_how_long_that_is(
+    tmp_path: Path, start: float, end: float
+) -> None:
+    film = make_talk(tmp_path / "talk.mp4", Talk(seconds=4, words=((1, 2),)))
+    step = CutSilence()
+    span = step.cuts.spans.add()
+    span.start.FromMilliseconds(round(start * 1000))
+    span.end.FromMilliseconds(round(end * 1000))
+    with pytest.raises(StepError, match=r"it lasts 4\.000 s; look at the times in cuts") as caught:
+        decide_cuts(film, step, inspect(film), LIMITS)
+    assert caught.value.code == ErrorCode.CUT_NOTHING_LEFT
+
+
 @pytest.mark.parametrize("talk", [Talk(seconds=2), Talk(seconds=2, noise=0.001)])
 def test_a_film_in_which_nothing_is_loud_is_refused_with_what_was_loudest(tmp_path: Path, talk: Talk) -> None:
     film = make_talk(tmp_path / "talk.mp4", talk)
