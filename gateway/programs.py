@@ -41,7 +41,7 @@ class Program:
         """Its answer; when this is cancelled the program is killed.
 
         Raises MediaError and StepError as the program says, MediaError when the file brings it down or it takes too
-        long, Unusable.
+        long, Unusable, also when it says more than it may.
         """
         try:
             process = await asyncio.create_subprocess_exec(
@@ -70,6 +70,8 @@ class Program:
         said = b""
         while len(said) <= self.most_said and (piece := await process.stdout.read(self.most_said)):
             said += piece
+        if len(said) > self.most_said:  # it waits for somebody who reads the rest
+            raise Unusable(f"it says more than {self.most_said} bytes")
         return said
 
 

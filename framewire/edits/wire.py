@@ -11,11 +11,20 @@ from framewire.edits.edit_list import WHOLE, EditList, Span
 from framewire.errors import StepError, Violation
 from framewire.v1.step_pb2 import CutList, CutSpan
 
+MOST_SPANS = 20_000
+"""Of a CutList, as the contract has it."""
 _NANO = 1_000_000_000
 
 
 def cut_list_to_proto(edits: EditList) -> CutList:
-    """To the nanosecond; boundaries come back to where they were through `snap`."""
+    """To the nanosecond; boundaries come back to where they were through `snap`.
+
+    Raises StepError (STEP_INVALID) for more spans than the contract allows.
+    """
+    if len(edits.spans) > MOST_SPANS:
+        raise StepError(
+            f"{len(edits.spans)} parts would be kept, and a list may hold {MOST_SPANS}; raise mincut, minclip or margin"
+        )
     return CutList(
         spans=(
             CutSpan(
