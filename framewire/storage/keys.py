@@ -4,6 +4,8 @@ from __future__ import annotations
 
 KINDS = frozenset({"uploads/", "tails/", "assets/", "results/", "segments/", "thumbnails/"})
 """What lies in a workspace's folder."""
+IDS = ("ast_", "job_")
+"""What the names of all that lies in those begin with."""
 
 
 def upload_key(workspace_id: str, asset_id: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from framewire.errors import LocalError
-from framewire.storage.keys import KINDS
+from framewire.storage.keys import IDS, KINDS
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.client import S3Client
@@ -38,30 +38,51 @@ class Lifecycle:
 def apply(client: S3Client, bucket: str, lifecycle: Lifecycle) -> None:
     """Give the bucket these rules.
 
-    Raises LocalError (CONFIG_INVALID), and changes nothing, when something in it is not Framewire's: it would be
-    deleted. Raises ClientError, also where the store knows no rules.
+    Raises LocalError (CONFIG_INVALID), and takes rules that were given to it earlier back, when something in it is not
+    Framewire's: it would be deleted. Raises ClientError, also where the store knows no rules.
     """
-    if strange := _strange(client, bucket):
+    strange = _strange(client, bucket)
+    known = _known(client, bucket)
+    others = [rule for rule in known if not rule.get("ID", "").startswith(_OURS)]
+    if strange:
+        if others != known:
+            _put(client, bucket, others)
         raise LocalError(
             f"{strange!r} in the bucket {bucket} is not Framewire's, and lifecycle rules would delete it one day; "
             "give Framewire a bucket of its own, or leave FRAMEWIRE_S3_LIFECYCLE out"
         )
-    rules = [rule for rule in _known(client, bucket) if not rule.get("ID", "").startswith(_OURS)]
-    configuration: Any = {"Rules": [*rules, *_rules(lifecycle)]}
-    client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=configuration)
+    _put(client, bucket, [*others, *_rules(lifecycle)])
+
+
+def _put(client: S3Client, bucket: str, rules: list[Any]) -> None:
+    if rules:
+        configuration: Any = {"Rules": rules}
+        client.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration=configuration)
+    else:
+        client.delete_bucket_lifecycle(Bucket=bucket)
 
 
 def _strange(client: S3Client, bucket: str) -> str:
-    """Something at the top that is no workspace's folder; empty when there is none among the first thousand."""
-    top = client.list_objects_v2(Bucket=bucket, Delimiter="/")
-    for each in top.get("Contents", []):
-        return each["Key"]
-    for folder in (each["Prefix"] for each in top.get("CommonPrefixes", [])):
-        below = client.list_objects_v2(Bucket=bucket, Prefix=folder, Delimiter="/")
-        names = {each["Prefix"].removeprefix(folder) for each in below.get("CommonPrefixes", [])}
-        if below.get("Contents") or not names <= KINDS:
-            return folder
+    """Something that is not named as Framewire names things; empty when there is none among the first thousand of each
+    folder.
+    """
+    for workspace in _below(client, bucket, ""):
+        if not workspace.endswith("/"):
+            return workspace
+        for kind in _below(client, bucket, workspace):
+            if kind.removeprefix(workspace) not in KINDS:
+                return workspace
+            for each in _below(client, bucket, kind):
+                if not each.removeprefix(kind).startswith(IDS):
+                    return each
     return ""
+
+
+def _below(client: S3Client, bucket: str, prefix: str) -> list[str]:
+    """Objects and folders."""
+    found = client.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/")
+    objects = [each["Key"] for each in found.get("Contents", [])]
+    return [*objects, *(each["Prefix"] for each in found.get("CommonPrefixes", []))]
 
 
 def _known(client: S3Client, bucket: str) -> list[Any]:
