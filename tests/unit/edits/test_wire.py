@@ -46,5 +46,5 @@ def test_a_span_that_holds_nothing_is_named() -> None:
 def test_a_list_that_could_not_be_handed_back_is_refused_with_a_way_out() -> None:
     spans = [Span(start=Fraction(2 * number), end=Fraction(2 * number + 1)) for number in range(20_001)]
     assert len(cut_list_to_proto(EditList(spans[1:])).spans) == 20_000
-    with pytest.raises(StepError, match="20001 parts would be kept.*minclip"):
+    with pytest.raises(StepError, match=r"20001 parts would be kept.*minclip"):
         cut_list_to_proto(EditList(spans))

@@ -40,6 +40,38 @@ def test_what_a_pattern_refuses_is_said_without_the_pattern(request_: Message, w
     assert "regex" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("threshold", "loud", "must be a ratio"),
+        ("margin", "0.2", "must be a length of time"),
+        ("silent", "fast", "must be cut, keep, speed:4"),
+        ("always_cut", "now", "takes ranges such as"),
+    ],
+)
+def test_a_parameter_of_a_step_that_cannot_be_read_is_told_how_it_is_written(name: str, value: str, words: str) -> None:
+    step = step_pb2.Step(cut_silence=step_pb2.CutSilence(**{name: value}))
+    with pytest.raises(InvalidRequest) as caught:
+        validate(job_pb2.EstimateJobRequest(input_asset_ids=[ASSET], steps=[step]))
+    assert caught.value.message.startswith(f"steps[0].cut_silence.{name}: {words}")
+
+
+def texts_of(message: Message) -> list[str]:
+    return [
+        field.name for field in message.DESCRIPTOR.fields if field.type == field.TYPE_STRING and not field.is_repeated
+    ]
+
+
+def test_no_text_of_a_step_is_refused_by_a_bare_pattern() -> None:
+    for kind in step_pb2.Step.DESCRIPTOR.oneofs_by_name["kind"].fields:
+        step = step_pb2.Step()
+        for name in texts_of(getattr(step, kind.name)):
+            setattr(getattr(step, kind.name), name, "\n!")
+        said = words_of(job_pb2.CreateJobRequest(input_asset_ids=[ASSET], steps=[step]))
+        assert said, kind.name
+        assert not any("regex" in words for words in said), said
+
+
 def words_of(request: Message) -> list[str]:
     try:
         validate(request)
