@@ -98,8 +98,16 @@ def step_option(command: _Command) -> _Command:
 
 
 def read_steps(texts: tuple[str, ...]) -> list[Step]:
-    """The steps. Raises InvalidRequest (STEP_UNKNOWN, STEP_INVALID)."""
-    return [parse_step(text, read_file=_read_file) for text in texts]
+    """The steps. Raises InvalidRequest (STEP_UNKNOWN), StepError and InvalidRequest (STEP_INVALID).
+
+    What can be seen to be wrong without a server is refused here, before a film goes up.
+    """
+    steps = [parse_step(text, read_file=_read_file) for text in texts]
+    if any(step.HasField("cut_silence") for step in steps):
+        from framewire.steps.cut_silence import check_cuts  # numpy comes with it, and most commands need none
+
+        check_cuts(steps)
+    return steps
 
 
 def _read_file(name: str) -> str:

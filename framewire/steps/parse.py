@@ -99,7 +99,9 @@ def _message_of(name: str) -> Descriptor:
 def _assignment(step: str, text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise _invalid(step, f"{text.strip()!r} is not of the form parameter=value")
+        raise _invalid(
+            step, f"{text.strip()!r} is not of the form parameter=value (a comma inside a value is written \\,)"
+        )
     return key.strip(), value.strip().replace("\\,", ",")
 
 
@@ -130,7 +132,8 @@ def _object(step: str, field: FieldDescriptor, text: str, read_file: Callable[[s
     try:
         found = json.loads(read_file(text[1:]) if text.startswith("@") else text)
     except ValueError as error:
-        raise _invalid(step, f"{field.name} is not JSON: {error}") from None
+        hint = "" if text.startswith("@") else f"; a file that holds it is named with @: {field.name}=@{text}"
+        raise _invalid(step, f"{field.name} is not JSON: {error}{hint}") from None
     # what an estimate prints holds the list among other things
     return found[field.name] if isinstance(found, dict) and field.name in found else found
 
@@ -163,7 +166,12 @@ def _member(step: str, field: FieldDescriptor, enum: EnumDescriptor, text: str) 
     for name in enum.values_by_name:
         if text.upper() == name or name.endswith(f"_{text.upper()}"):
             return str(name)
-    raise _invalid(step, f"{field.name} must be one of {_listed(enum.values_by_name)}, not {text!r}")
+    raise _invalid(step, f"{field.name} must be one of {_listed(_short_names(enum))}, not {text!r}")
+
+
+def _short_names(enum: EnumDescriptor) -> Iterable[str]:
+    names = (name.removeprefix(f"{_snake(enum.name)}_").lower() for name in enum.values_by_name)
+    return (name for name in names if name != "unspecified")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -82,6 +82,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments: list[str], capsys: p
         (["run", "{folder}", "--step", "enhance", "-o", "{folder}/out.mp4"], "FILE_NOT_FOUND"),
         (["run", "{clip}", "--step", "sharpen", "-o", "{folder}/out.mp4"], "STEP_UNKNOWN"),
         (["run", "{clip}", "--step", "enhance:scale=two", "-o", "{folder}/out.mp4"], "STEP_INVALID"),
+        (["estimate", "{clip}", "--step", "cut_silence:threshold=5", "--server", "127.0.0.1:1"], "STEP_INVALID"),
         (["run", "{clip}", "--step", "enhance", "-o", "{folder}/absent/out.mp4"], "FILE_UNWRITABLE"),
         (["run", "{clip}", "--step", "enhance", "-o", "{folder}"], "FILE_UNWRITABLE"),
         (["run", "{clip}", "--step", "enhance", "-o", "{clip}"], "FILE_UNWRITABLE"),

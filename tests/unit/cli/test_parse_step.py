@@ -61,6 +61,20 @@ def test_a_parameter_that_does_not_fit_is_refused(text: str, why: str) -> None:
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("cut_silence:detector=vad", "detector must be one of level, speech, motion, not 'vad'"),
+        ("cut_silence:margin=0.2s,0.5s", "a comma inside a value is written \\,"),
+        ("cut_silence:cuts=list.json", "named with @: cuts=@list.json"),
+    ],
+)
+def test_what_people_write_instead_is_answered_with_how_it_is_written(text: str, why: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_step(text)
+    assert why in caught.value.message
+
+
 @pytest.mark.parametrize("text", ["enhance", "enhance:scale=2", "enhance:scale=2,model=a\\,b"])
 def test_a_formatted_step_is_read_back_the_same(text: str) -> None:
     assert format_step(parse_step(text)) == text
