@@ -198,6 +198,15 @@ def rules_left(book: object) -> bool:
     return bool(book.leases or book.waiting or any(model.changing for model in book.models))  # type: ignore[attr-defined]
 
 
+async def test_a_lease_that_ends_behind_its_worker_ends_in_peace() -> None:
+    site = Site(a=100)
+    keeper = await site.keeper()
+    async with site.using(keeper, "a"):
+        await keeper.close()
+    book, _ = await site.bus.models.read(site.control.identity())
+    assert not book.leases
+
+
 async def test_models_that_are_not_loaded_are_in_the_catalogue_once_they_are_known() -> None:
     site = Site(a=600, b=600, broken=1)
     site.control.broken.add("broken")
