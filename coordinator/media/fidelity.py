@@ -138,6 +138,7 @@ def _add_edit(report: FidelityReport, retiming: Retiming, work: Work, old: _File
     """What an edit list says of the result, in place of what the input says."""
     found = EditComparison(retiming, old.video.pictures(), new.video.pictures())
     if old.video.shown:  # in AVI packets do not say when they are shown
+        report.frames_in = len(old.video.shown)  # behind the last kept part nothing was decoded, or nothing at all
         report.edit.CopyFrom(found.report)
         report.tags.append(found.timing())
         report.av_drift_ms = found.report.largest_offset_ms

@@ -620,7 +620,9 @@ class FidelityReport(message.Message):
     CUT_FIELD_NUMBER: builtins.int
     EDIT_FIELD_NUMBER: builtins.int
     frames_in: builtins.int
-    """Frames decoded from the input and frames in the result."""
+    """Frames of the input and frames in the result. Of an input that was cut all are counted, of any other those that
+    could be decoded.
+    """
     frames_out: builtins.int
     duration_in: builtins.float
     """Seconds, of the video track."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from jobs import enhance, server_with
 from numbered_clips import Numbered, Track, beeps, make_numbered, watch
+from talking_clips import Talk, make_talk
 
 from coordinator.inference.interface import InferenceServer
 from coordinator.job import Job
@@ -71,6 +72,32 @@ def test_a_cut_that_has_to_be_encoded_needs_no_model_server(tmp_path: Path) -> N
     assert not fidelity.HasField("cut")
     assert fidelity.audio[0].edited == "cut, encoded again (aac)"
     assert sent[-1].done.thumbnail_path
+
+
+def test_frames_of_the_input_are_counted_alike_however_it_is_cut(tmp_path: Path) -> None:
+    source = make_talk(tmp_path / "in.mp4", Talk(seconds=4, words=((1, 3),)))
+    copied, encoded = (
+        execute(source, tmp_path / "out.mp4", [Step(cut_silence=CutSilence(cuts=cut_list_to_proto(KEPT), smart=smart))])
+        for smart in (True, False)
+    )
+    told = [sent[-1].done.fidelity for sent in (copied, encoded)]
+    assert [each.HasField("cut") for each in told] == [True, False]
+    assert [(each.frames_in, each.frames_out) for each in told] == [(100, 45), (100, 45)]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"volume": 0.5}, "quieter or louder"), ({"speed": 2}, "another speed"), ({"speed": 0.5}, "another speed")],
+)
+def test_what_was_done_to_sound_is_told_as_it_was(tmp_path: Path, change: dict[str, float], words: str) -> None:
+    source, steps = make_talk(tmp_path / "in.mp4", Talk(seconds=4, words=((1, 3),))), cut()
+    for name, value in change.items():
+        setattr(steps[0].cut_silence.cuts.spans[0], name, value)
+    fidelity = execute(source, tmp_path / "out.mp4", steps)[-1].done.fidelity
+    assert words in fidelity.audio[0].edited
+    assert ["the whole film was encoded again: parts of it run at another speed"] * ("speed" in change) == [
+        *fidelity.remarks
+    ]
 
 
 def test_what_is_silent_is_found_cut_and_played_faster(tmp_path: Path) -> None:
