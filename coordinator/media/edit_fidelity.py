@@ -126,7 +126,10 @@ def _milliseconds(seconds: NDArray[np.float64]) -> float:
 
 def describe_edit(report: AudioFidelity, edits: EditList, sound: RenderedSound | None) -> None:
     """Say what was done to a track on purpose. `sound`: what was rendered; None when packets were copied."""
-    done = "cut" if all(span.speed == 1 for span in edits.spans) else "cut and run at another speed"
+    if all(span.speed == 1 for span in edits.spans):
+        done = "cut" if edits.plain else "cut and made quieter or louder"
+    else:
+        done = "cut and run at another speed"
     if sound is None:
         report.edited = f"{done} between packets, which are the input's"
         return

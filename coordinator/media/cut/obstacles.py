@@ -22,7 +22,7 @@ class Obstacle(StrEnum):
     TIME_STAMPS = "its time stamps make no sense"
     DAMAGED = "a picture beside a cut could not be decoded"
     NO_ENCODER = "no encoder here writes pictures like its own"
-    SPEED = "parts of it are played faster"
+    SPEED = "parts of it run at another speed"
     PROOF = "the result was not what it had to be"
 
 
