@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from framewire.edits.edit_list import WHOLE
+from framewire.edits.wire import cut_list_from_proto
 from framewire.steps.catalogue import lane_of, model_of, step_name
 from framewire.steps.output import codec_of
 from framewire.v1.asset_pb2 import VideoInfo
 from framewire.v1.job_pb2 import EstimateJobRequest, EstimateJobResponse, StepEstimate
-from framewire.v1.step_pb2 import ModelInfo, Step
+from framewire.v1.step_pb2 import CutList, ModelInfo, Step
 
 
 def complete(looked: EstimateJobResponse, request: EstimateJobRequest, models: Sequence[ModelInfo]) -> None:
@@ -41,11 +43,16 @@ def _behind(
     behind.CopyFrom(video)
     if step.HasField("cut_silence"):
         duration = estimate.cut.seconds_out
-        behind.frames = round(duration * video.fps)
+        behind.frames = round(_seconds_of_frames(estimate.cut.cuts) * video.fps)
     else:
         scale = _scale(step, scales)
         behind.width, behind.height = video.width * scale, video.height * scale
     return behind, duration
+
+
+def _seconds_of_frames(cuts: CutList) -> float:
+    """Of the film, whose frames are in the result: a faster part keeps as many a second as it has, a slower all."""
+    return float(sum(span.taken / max(WHOLE, span.speed) for span in cut_list_from_proto(cuts).spans))
 
 
 def _scale(step: Step, scales: Mapping[str, int]) -> int:

@@ -108,6 +108,19 @@ async def test_an_edited_list_is_taken_back_and_nothing_is_detected(here: Instal
     assert (answer.joins, answer.picture[:4]) == (0, b"\x89PNG")
 
 
+@pytest.mark.parametrize(("speed", "seconds", "frames"), [(2.0, 2.0, 50), (0.1, 21.0, 75)])
+async def test_a_slower_part_has_no_more_frames_and_a_faster_one_as_many_a_second(
+    here: Installation, talk: bytes, speed: float, seconds: float, frames: int
+) -> None:
+    asset, cut = await here.upload(talk), CutSilence()
+    cut.cuts.spans.add(start={"seconds": 1}, end={"seconds": 2})
+    cut.cuts.spans.add(start={"seconds": 3}, end={"seconds": 5}, speed=speed)
+    answer = await here.jobs.EstimateJob(
+        EstimateJobRequest(input_asset_ids=[asset.asset_id], steps=[Step(cut_silence=cut)])
+    )
+    assert (answer.duration, answer.video.frames) == (pytest.approx(seconds), frames)
+
+
 async def test_steps_that_change_pictures_are_counted_in(here: Installation, talk: bytes) -> None:
     await here.announce(ModelInfo(name="upscale_bicubic_x2", scale=2))
     asset = await here.upload(talk)
