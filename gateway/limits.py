@@ -6,6 +6,8 @@ address, key --Buckets--> RATE_LIMITED (429)          calls, streams --Places-->
 from __future__ import annotations
 
 import contextlib
+import functools
+import ipaddress
 import math
 import time
 from collections import OrderedDict
@@ -18,6 +20,7 @@ from gateway.proxies import Proxies
 
 _CALLERS = 65_536
 """Callers whose use is remembered; the one that was silent longest is forgotten first."""
+_NETWORK_BITS = 64  # of an IPv6 address; the others are as their owner likes
 _STREAM_PAUSE = 5.0  # seconds after which a place for a stream may be free
 _CALL_PAUSE = 1.0
 
@@ -118,6 +121,20 @@ class _Place:
         self._count(-1)
 
 
+@functools.lru_cache(maxsize=4096)
+def counted(address: str) -> str:
+    """As what an address is counted: whoever has one of IPv6 has the 2**64 of its network."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if found.version == 4:
+        return address
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    return str(ipaddress.IPv6Network((int(found), _NETWORK_BITS), strict=False))
+
+
 class Gate:
     """The limits of one gateway process."""
 
@@ -137,8 +154,8 @@ class Gate:
         return self._settings.deadline
 
     def address(self, peer: str, metadata: Mapping[str, str]) -> str:
-        """The address that is limited: the client's own, where a trusted proxy tells it."""
-        return self._settings.proxies.client(peer, metadata)
+        """The address that is limited: the client's own, where a trusted proxy tells it; of IPv6, its network."""
+        return counted(self._settings.proxies.client(peer, metadata))
 
     def count(self, address: str, key: str) -> Allowance | None:
         """One more call of a caller; either may be empty. Raises TooMuch (RATE_LIMITED)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import grpc
 import pytest
@@ -255,6 +256,23 @@ async def test_clients_behind_a_trusted_proxy_are_limited_one_by_one_on_both_por
             assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
             async with here.http.get(here.url("/v1/steps"), headers=headers) as answer:
                 assert answer.status == 429
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:0:0:2", True),  # of one network
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("fe80::1%eth0", "fe80::2%eth0", True),
+    ],
+)
+def test_who_has_a_network_of_ipv6_addresses_counts_once(one, other, same):
+    gate = Gate(LimitSettings(calls=1, window=3600))
+    gate.count(gate.address(one, {}), "")
+    with pytest.raises(TooMuch) if same else contextlib.nullcontext():
+        gate.count(gate.address(other, {}), "")
 
 
 def test_a_proxy_that_is_no_address_is_refused():
