@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from framewire.errors import LocalError
 
+_HEADERS = frozenset({"forwarded", "x-forwarded-for"})
 _FORWARDED_FOR = re.compile(r'(?:^|[;,])\s*for\s*=\s*("[^"]*"|[^;,\s]+)', re.IGNORECASE)
 
 _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -61,6 +62,16 @@ class Proxies:
         if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
             address = address.ipv4_mapped
         return any(address in network for network in self.networks)
+
+
+def metadata_of(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Headers by their lower-case names. The last of several counts, but what proxies say is joined:
+    some add a line of their own.
+    """
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        found[name] = f"{found[name]}, {value}" if name in _HEADERS and name in found else value
+    return found
 
 
 def _said(metadata: Mapping[str, str]) -> Iterator[list[str]]:

@@ -17,6 +17,7 @@ from gateway import errors
 from gateway.addresses import Address
 from gateway.methods import Method, public_methods
 from gateway.pipeline import REQUEST_ID, Arrival, Parse, Pipeline
+from gateway.proxies import metadata_of
 from gateway.readiness import Readiness
 from gateway.rest import grpc_web
 from gateway.rest.answers import JSON, Resources, answer
@@ -96,7 +97,7 @@ class RestServer:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         """Every answer carries the request id; every error is a google.rpc.Status."""
-        metadata = {name.lower(): value for name, value in request.headers.items()}
+        metadata = metadata_of((name.lower(), value) for name, value in request.headers.items())
         request[_ARRIVAL] = arrival = self._pipeline.arrive(metadata, peer=request.remote or "")
         try:
             with errors.only_typed(arrival.request_id):

@@ -246,7 +246,10 @@ async def test_clients_behind_a_trusted_proxy_are_limited_one_by_one_on_both_por
     proxies = Proxies.parse(["127.0.0.1"], "FRAMEWIRE_TRUSTED_PROXIES")
     async with with_settings(limits=LimitSettings(calls=2, window=3600, proxies=proxies)) as here:
         for client in ("198.51.100.1", "198.51.100.2"):
-            headers = {"X-Forwarded-For": f"203.0.113.9, {client}"}
+            headers = [
+                ("X-Forwarded-For", f"203.0.113.9, {client}"),
+                ("X-Forwarded-For", "127.0.0.1"),
+            ]  # of two proxies
             async with here.http.get(here.url("/v1/steps"), headers=headers) as answer:
                 assert answer.status == 200
             metadata = [("x-forwarded-for", client)]
