@@ -61,13 +61,22 @@ async def end(task: asyncio.Future[Any]) -> None:
 
 
 async def together(*parts: Awaitable[Any]) -> None:
-    """Wait for all of them. When one fails, the others are cancelled and have ended before its error is raised."""
+    """Wait for all of them. When one fails, the others are cancelled and have ended before its error is raised.
+
+    So they are when the caller is cancelled, also a part that swallows its cancellation (see `end`): gather would wait
+    until that has come to its own end.
+    """
     tasks = [asyncio.ensure_future(part) for part in parts]
     try:
-        await asyncio.gather(*tasks)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        failed = [task for task in tasks if task.done() and (task.cancelled() or task.exception())]
     finally:
         for task in tasks:
+            task.cancel()
+        for task in tasks:
             await end(task)
+    for task in failed:
+        task.result()
 
 
 def settle_memory() -> None:

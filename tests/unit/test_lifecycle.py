@@ -61,3 +61,43 @@ async def test_a_task_that_had_failed_already_is_ended_without_a_complaint_in_th
     del task
     gc.collect()
     assert not caplog.records
+
+
+async def test_of_parts_that_run_together_one_failure_ends_all_before_it_is_raised() -> None:
+    ended = []
+
+    async def long() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append("long")
+
+    async def fail() -> None:
+        raise ValueError("of the part")
+
+    with pytest.raises(ValueError, match="of the part"):
+        await lifecycle.together(long(), fail())
+    assert ended == ["long"]
+    await lifecycle.together(asyncio.sleep(0), asyncio.sleep(0))
+
+
+async def test_a_part_that_swallows_its_cancellation_keeps_nobody_from_cancelling_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lifecycle, "_AGAIN", 0.01)
+    began = asyncio.Event()
+
+    async def stubborn() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.Event().wait()  # as if nobody had asked
+
+    all_of_them = asyncio.create_task(lifecycle.together(stubborn(), asyncio.sleep(0)))
+    await began.wait()
+    all_of_them.cancel()
+    done, _ = await asyncio.wait({all_of_them}, timeout=10)
+    assert done
+    assert all_of_them.cancelled()
