@@ -29,6 +29,7 @@ from coordinator.silence import decide_cuts
 from coordinator.steps.interface import FrameStep
 from coordinator.steps.registry import prepare_steps
 from coordinator.usage import usage_lines, usage_message
+from framewire.edits.edit_list import EditList
 from framewire.errors import ErrorCode, FramewireError, MediaError
 from framewire.steps.catalogue import models_of
 from framewire.steps.cut_silence import read_cut_settings
@@ -40,12 +41,15 @@ from framewire.v1.job_pb2 import (
     OutputSettings,
     Progress,
 )
+from framewire.v1.step_pb2 import CutSilence
 from framewire.work.v1.work_pb2 import InferenceAddress, RunnerDone, RunnerFailed, RunnerOrder, RunnerReport
 
 log = logging.getLogger(__name__)
 
 Connect = Callable[[InferenceAddress], InferenceServer | None]
 """From an address to a connected model server; None for an empty address, when nobody will be asked for anything."""
+LISTENING, LISTENING_IN_A_CHAIN = 0.3, 0.02
+"""Of a job that cuts, about so much time goes by before it is known what is kept."""
 KEEP_ALIVE_SECONDS = 5.0
 """Progress is repeated this often while no frame comes out, so that slow work is not taken for death."""
 
@@ -122,7 +126,7 @@ class Job:
 
     def _process(self, inspection: Inspection, server: InferenceServer | None, meter: ProgressMeter) -> _Done:
         steps = prepare_steps(frame_steps(self._order.steps), server) if server else []
-        order = self._pipeline_order(inspection, server)
+        order = self._pipeline_order(inspection, server, meter)
         if order.edits is not None:
             meter.expect(expected_frames(order.edits, inspection))
         reports = Reports(
@@ -161,13 +165,13 @@ class Job:
         self._pipeline = None
         return _Done(replace(result, remarks=(*result.remarks, *self._remarks)))
 
-    def _pipeline_order(self, inspection: Inspection, server: InferenceServer | None) -> Order:
+    def _pipeline_order(self, inspection: Inspection, server: InferenceServer | None, meter: ProgressMeter) -> Order:
         self._segments.mkdir(parents=True, exist_ok=True)
         settings = encoder_settings(self._order.output)
         models = [server.contract(model) for model in sorted(models_of(self._order.steps))] if server else []
         tools = [*models, choose_encoding(settings, inspection.video)]  # a GPU and a processor encode differently
         step = cut_step(self._order.steps)
-        edits = decide_cuts(self._source, step, inspection, self._limits) if step else None
+        edits = self._decide_cuts(step, inspection, meter) if step else None
         if edits is not None:
             tools.append(edits)
         work = fingerprint(self._order.steps, self._order.output, tools, inspection.video, self._source)
@@ -186,6 +190,15 @@ class Job:
             edits=edits,
             fade=read_cut_settings(step).fade if step else FADE,
         )
+
+    def _decide_cuts(self, step: CutSilence, inspection: Inspection, meter: ProgressMeter) -> EditList:
+        most = LISTENING_IN_A_CHAIN if frame_steps(self._order.steps) else LISTENING
+
+        def tell(share: float) -> None:
+            meter.prepare(most * share)
+
+        tell(0.0)
+        return decide_cuts(self._source, step, inspection, self._limits, tell=tell)
 
     def _compare(self, inspection: Inspection, done: _Done, began: float) -> RunnerDone:
         result = done.result

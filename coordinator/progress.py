@@ -39,6 +39,7 @@ class ProgressMeter:
         self._seen: deque[tuple[float, int]] = deque()
         self._reported: float | None = None
         self._done = 0
+        self._ahead = 0.0  # of all the work, what comes before the first frame and is done
         self._lock = threading.Lock()
 
     def expect(self, total: int) -> None:
@@ -50,6 +51,12 @@ class ProgressMeter:
         """`done` frames have been written."""
         with self._lock:
             self._done = done
+            self._report_after(self._interval)
+
+    def prepare(self, share: float) -> None:
+        """So much of all the work, from 0 to 1, is done before the first frame can be."""
+        with self._lock:
+            self._ahead = share
             self._report_after(self._interval)
 
     def repeat(self, silence: float) -> None:
@@ -74,9 +81,8 @@ class ProgressMeter:
     def _progress(self, done: int, now: float) -> Progress:
         total = max(self._total, done) if self._total else 0
         fps = self._speed(done, now)
-        progress = Progress(
-            stage=STAGE, fraction=done / total if total else 0.0, frames_done=done, frames_total=total, fps=fps
-        )
+        fraction = self._ahead + (1 - self._ahead) * done / total if total else self._ahead
+        progress = Progress(stage=STAGE, fraction=fraction, frames_done=done, frames_total=total, fps=fps)
         if total and fps > 0:
             progress.eta.CopyFrom(_duration((total - done) / fps))
         return progress

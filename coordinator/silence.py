@@ -27,6 +27,10 @@ from framewire.steps.cut_silence import ANY, MIX, CutSettings, read_cut_settings
 from framewire.v1.step_pb2 import DETECTOR_LEVEL, DETECTOR_MOTION, DETECTOR_SPEECH, CutSilence
 
 Check = Callable[[], None]
+Tell = Callable[[float], None]
+"""Of looking and listening, from 0 to 1: so much is done."""
+_OF_SOUND = 0.1
+"""Listening takes so much of the time where pictures are looked at, too: they have to be decoded."""
 _USUAL_HOP = Fraction(1, 30)
 _SLOWEST, _FASTEST = 5, 240
 """Pictures a second between which a hop is the time of a picture."""
@@ -50,19 +54,25 @@ def nobody() -> None:
     """Checks nothing."""
 
 
+def untold(share: float) -> None:
+    """Nobody wants to know."""
+
+
 def decide_cuts(
     path: Path,
     step: CutSilence,
     inspection: Inspection,
     limits: MediaLimits,
     check: Check = nobody,
+    tell: Tell = untold,
 ) -> EditList:
     """What is kept of the film at `path`, every span from one boundary between two pictures to another.
 
-    `check` is called for every packet and may raise what ends it. Memory: some bytes for each picture. Raises
-    StepError: CUT_NO_AUDIO, CUT_NOTHING_LEFT, STEP_INVALID (a track that is not there); MediaError.
+    `check` is called for every packet and may raise what ends it; `tell` now and then, when the film says how many
+    pictures it has. Memory: some bytes for each picture. Raises StepError: CUT_NO_AUDIO, CUT_NOTHING_LEFT, STEP_INVALID
+    (a track that is not there); MediaError.
     """
-    return analyse(path, step, inspection, limits, check).edits
+    return analyse(path, step, inspection, limits, check, tell).edits
 
 
 def analyse(
@@ -71,6 +81,7 @@ def analyse(
     inspection: Inspection,
     limits: MediaLimits,
     check: Check = nobody,
+    tell: Tell = untold,
     *,
     draw: bool = False,
 ) -> CutAnalysis:
@@ -78,19 +89,31 @@ def analyse(
     settings = read_cut_settings(step)
     tracks = _tracks(settings, inspection, draw=draw)
     ears = _Ears(settings, tracks, hop_of(inspection.video), peaks=draw)
-    grid = listen(path, inspection.video, ears.makers(), limits=limits, check=check)
+    first, second = _passes(settings, inspection, tell)
+    grid = listen(path, inspection.video, ears.makers(), limits=limits, check=check, passed=first)
     if settings.cuts is not None:
         edits = snap(settings.cuts, grid)
     else:
         loud = ears.loud()
         if settings.looks:
             least = settings.threshold if settings.detector == DETECTOR_MOTION else settings.motion
-            loud = _either(loud, picture_changes(path, ears.hop, limits=limits, check=check) >= least)
+            changes = picture_changes(path, ears.hop, limits=limits, check=check, passed=second)
+            loud = _either(loud, changes >= least)
         edits = decide(loud, ears.hop, settings.rules, grid)
     if not edits.spans:
         raise _nothing_left(settings, ears, grid.end)
     threshold = settings.threshold if settings.hears and settings.detector == DETECTOR_LEVEL else None
     return CutAnalysis(edits=edits, seconds=grid.end, wave=ears.wave(), threshold=threshold)
+
+
+def _passes(settings: CutSettings, inspection: Inspection, tell: Tell) -> tuple[Callable[[int], None], ...]:
+    """What the first pass over the film, for sound, and the second, for motion, tell their pictures to."""
+    frames, share = inspection.video.frames, _OF_SOUND if settings.looks else 1.0
+
+    def of(begin: float, end: float) -> Callable[[int], None]:
+        return lambda pictures: tell(begin + (end - begin) * min(1.0, pictures / frames) if frames else 0.0)
+
+    return of(0.0, share), of(share, 1.0)
 
 
 def hop_of(video: VideoFacts) -> Fraction:

@@ -42,6 +42,8 @@ _AHEAD = 4
 _SLACK = Fraction(1, 50)
 """Seconds by which a frame's time may be off what came before it and still follow it: containers round."""
 _USUAL_RATE = Fraction(25)
+_TOLD = 256
+"""Pictures between two calls of who wants to know how far it is."""
 log = logging.getLogger(__name__)
 
 
@@ -63,18 +65,19 @@ def listen(
     *,
     limits: MediaLimits,
     check: Callable[[], None],
+    passed: Callable[[int], None] = lambda _: None,
 ) -> Grid:
     """Give the sound of tracks, numbered from 0 among those of sound, to their ears; return where cuts can fall.
 
     Ears are called in another thread, one at a time; when this returns or raises, for the last time.
 
     Packets that cannot be decoded leave silence; a file that breaks off ends there. Sound that says it comes behind the
-    longest film is not heard. `check` is called for every packet and may raise. Raises MediaError; MEDIA_TOO_LARGE for
-    pictures that lie so far behind.
+    longest film is not heard. `check` is called for every packet and may raise; `passed` now and then with how many
+    pictures went by. Raises MediaError; MEDIA_TOO_LARGE for pictures that lie so far behind.
     """
     with open_input(path, limits) as film, reading("read the file"), ThreadPoolExecutor(1) as worker:
         video = main_video(film, limits)
-        pictures = _Pictures(video.index, facts)
+        pictures = _Pictures(video.index, facts, passed)
         origin = facts.first_pts * facts.time_base
         tracks = {film.streams.audio[number].index: (film.streams.audio[number], make) for number, make in ears.items()}
         listeners = {index: _Listener(track, make, origin, worker, limits) for index, (track, make) in tracks.items()}
@@ -94,8 +97,9 @@ def listen(
 class _Pictures:
     """Collects when pictures are shown. Memory: eight bytes a picture."""
 
-    def __init__(self, index: int, facts: VideoFacts) -> None:
+    def __init__(self, index: int, facts: VideoFacts, passed: Callable[[int], None]) -> None:
         self._facts = facts
+        self._passed = passed
         self._times = array.array("q")
         self._end = facts.first_pts
         self._untold = 0
@@ -108,6 +112,8 @@ class _Pictures:
             self._untold += 1
             return
         self._times.append(pts)
+        if len(self._times) % _TOLD == 0:
+            self._passed(len(self._times))
         self._end = max(self._end, pts + (packet.duration or 0))
 
     def grid(self) -> Grid:

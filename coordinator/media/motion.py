@@ -23,14 +23,24 @@ from coordinator.media.limits import Budget, MediaLimits
 from coordinator.media.open import main_video, open_input
 from coordinator.media.packets import packets
 
+_TOLD = 32
+"""Pictures between two calls of who wants to know how far it is."""
 _WIDTH = 160
 """Pixels of the small picture that is compared: grain and noise are averaged away."""
 
 
-def picture_changes(path: Path, hop: Fraction, *, limits: MediaLimits, check: Callable[[], None]) -> Levels:
+def picture_changes(
+    path: Path,
+    hop: Fraction,
+    *,
+    limits: MediaLimits,
+    check: Callable[[], None],
+    passed: Callable[[int], None] = lambda _: None,
+) -> Levels:
     """For each hop from the first picture on, the largest mean absolute change of luma, as a ratio of its range.
 
-    `check` is called for every packet and may raise. Raises MediaError.
+    `check` is called for every packet and may raise; `passed` now and then with how many pictures went by. Raises
+    MediaError.
     """
     times, changes = array.array("d"), array.array("f")
     last: NDArray[np.int16] | None = None
@@ -38,6 +48,8 @@ def picture_changes(path: Path, hop: Fraction, *, limits: MediaLimits, check: Ca
         if last is not None:
             times.append(seconds)
             changes.append(float(np.abs(small - last).mean()) / 255)
+            if len(times) % _TOLD == 0:
+                passed(len(times))
         last = small
     return _by_hop(np.frombuffer(times), np.frombuffer(changes, np.float32), float(hop))
 

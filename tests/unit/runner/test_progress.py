@@ -66,3 +66,13 @@ def test_silence_is_broken_by_repeating(clock: Clock) -> None:
     clock.now = 6.0
     meter.repeat(5.0)
     assert [report.frames_done for report in reports] == [3, 3]
+
+
+def test_what_comes_before_the_first_frame_counts_and_nothing_goes_back(clock: Clock) -> None:
+    reports: list[Progress] = []
+    meter = ProgressMeter(100, reports.append, clock=clock, interval=0)
+    for share in (0.0, 0.1, 0.3):
+        meter.prepare(share)
+    for done in (0, 50, 100):
+        meter.update(done)
+    assert [report.fraction for report in reports] == pytest.approx([0.0, 0.1, 0.3, 0.3, 0.65, 1.0])

@@ -98,6 +98,14 @@ def test_motion_keeps_what_sound_would_not(tmp_path: Path) -> None:
     assert seconds(cuts(film, motion=0.9)) == [(0.8, 2.2)]
 
 
+@pytest.mark.parametrize(("motion", "least"), [(0.0, 0.8), (0.002, 0.9)])
+def test_how_far_it_is_grows_while_it_listens_and_looks(tmp_path: Path, motion: float, least: float) -> None:
+    film, told = make_talk(tmp_path / "talk.mp4", Talk(seconds=24, words=((1, 2),))), list[float]()
+    decide_cuts(film, CutSilence(motion=motion), inspect(film), LIMITS, tell=told.append)
+    assert told == sorted(told)
+    assert 0 < told[0] < least < told[-1] <= 1
+
+
 def test_a_film_shorter_than_its_margins_is_kept_whole(tmp_path: Path) -> None:
     film = make_talk(tmp_path / "talk.mov", Talk(seconds=0.4, words=((0.1, 0.3),), codec="pcm_s16le"))
     assert seconds(cuts(film, margin="5s")) == [(0, 0.4)]
