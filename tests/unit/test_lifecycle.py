@@ -95,7 +95,9 @@ async def test_a_part_that_swallows_its_cancellation_keeps_nobody_from_cancellin
         except asyncio.CancelledError:
             await asyncio.Event().wait()  # as if nobody had asked
 
-    all_of_them = asyncio.create_task(lifecycle.together(stubborn(), asyncio.sleep(0)))
+    over = asyncio.get_running_loop().create_future()
+    over.set_result(None)
+    all_of_them = asyncio.create_task(lifecycle.together(over, stubborn()))
     await began.wait()
     all_of_them.cancel()
     done, _ = await asyncio.wait({all_of_them}, timeout=10)
