@@ -58,6 +58,7 @@ class ProgressMeter:
         with self._lock:
             self._ahead = share
             self._report_after(self._interval)
+            self._seen.clear()  # speed is that of frames, and none could come yet
 
     def repeat(self, silence: float) -> None:
         """Report again, when nothing was reported for `silence` seconds."""

@@ -76,3 +76,16 @@ def test_what_comes_before_the_first_frame_counts_and_nothing_goes_back(clock: C
     for done in (0, 50, 100):
         meter.update(done)
     assert [report.fraction for report in reports] == pytest.approx([0.0, 0.1, 0.3, 0.3, 0.65, 1.0])
+
+
+def test_time_before_the_first_frame_is_no_slowness_of_frames(clock: Clock) -> None:
+    reports: list[Progress] = []
+    meter = ProgressMeter(1000, reports.append, clock=clock)
+    meter.prepare(0.0)
+    clock.now = 3.0
+    meter.prepare(0.3)
+    for done in (1, 101):
+        clock.now += 1.0
+        meter.update(done)
+    assert not reports[-2].HasField("eta")
+    assert (reports[-1].fps, reports[-1].eta.ToSeconds()) == (pytest.approx(100), 9)
