@@ -88,4 +88,4 @@ def test_time_before_the_first_frame_is_no_slowness_of_frames(clock: Clock) -> N
         clock.now += 1.0
         meter.update(done)
     assert not reports[-2].HasField("eta")
-    assert (reports[-1].fps, reports[-1].eta.ToSeconds()) == (pytest.approx(100), 9)
+    assert (reports[-1].fps, reports[-1].eta.ToMilliseconds()) == (pytest.approx(100), 8990)
