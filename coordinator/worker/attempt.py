@@ -73,11 +73,19 @@ class Attempt:
         files = Files.below(folder, suffix=_suffix(self._order.output_filename))
         async with AsyncExitStack() as held:
             await together(self._fetch(files), held.enter_async_context(self._lease()))
-            held.push_async_callback(lambda: to_the_end(runner.stop()))  # before the models it uses may go
             committed = await self._committed()
             resume = await fetch_committed(self._order, committed, files.resume, self._tools)
             commits = Commits(self._order, self._journal, self._tools, committed[: len(resume)])
+            runner = await self._ready(runner, held)
+            held.push_async_callback(lambda: to_the_end(runner.stop()))  # before the models it uses may go
             return await self._make(files, runner, held, resume, commits)
+
+    async def _ready(self, runner: RunnerProcess, held: AsyncExitStack) -> RunnerProcess:
+        """The runner, or another: one that loses its model server while the input is fetched can only leave."""
+        if runner.alive:
+            return runner
+        log.info("the runner has left before its order came, another takes its place")
+        return await held.enter_async_context(self._tools.runners.lend(ahead=False))
 
     async def _make(
         self, files: Files, runner: RunnerProcess, held: AsyncExitStack, resume: list[StoredSegment], commits: Commits

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import hashlib
+import os
+import signal
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from worker_rig import SUCCEED, WITHIN, Rig, runs, story
 
+from coordinator.child import RunnerPool, RunnerProcess
 from coordinator.worker import Worker
-from framewire.errors import ErrorCode
+from framewire.errors import ErrorCode, WorkerError
 from framewire.testing.bus import MemoryBus, MemoryDelivery
 from framewire.testing.storage import MemoryObjectStore
 from framewire.v1.asset_pb2 import ASSET_STATE_READY
@@ -149,6 +153,35 @@ async def test_a_runner_that_is_killed_costs_an_attempt_and_the_message_names_th
     assert "RUNNER_CRASHED" in why[0]
     assert "SIGSEGV" in why[0]
     assert "code 3" in why[1]
+
+
+async def test_a_runner_that_leaves_before_its_order_comes_costs_no_attempt(
+    rig: Rig, store: MemoryObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lend, get_file = RunnerPool.lend, store.get_file
+    lent: list[RunnerProcess] = []
+
+    @contextlib.asynccontextmanager
+    async def noted(pool: RunnerPool, *, ahead: bool = True) -> AsyncIterator[RunnerProcess]:
+        async with lend(pool, ahead=ahead) as runner:
+            lent.append(runner)
+            yield runner
+
+    async def fetch(key: str, path: Path) -> None:
+        await get_file(key, path)
+        os.kill(lent[0].pid, signal.SIGKILL)
+        async with asyncio.timeout(WITHIN):
+            with pytest.raises(WorkerError):
+                _ = [report async for report in lent[0].reports()]
+
+    monkeypatch.setattr(RunnerPool, "lend", noted)
+    monkeypatch.setattr(store, "get_file", fetch)
+    async with rig.worker():
+        events = await rig.until_end(await rig.submit(SUCCEED))
+    assert story(events) == ["QUEUED 0", "RUNNING 1", "SUCCEEDED 1"]
+    assert len(lent) == 2
+    assert not any(runner.alive for runner in lent)
+    assert rig.leftovers() == []
 
 
 async def test_a_runner_that_says_nothing_for_too_long_is_killed(rig: Rig) -> None:
