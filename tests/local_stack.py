@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 from servers import stop, wait_until
 
 from framewire.stack.folder import DataFolder
@@ -112,6 +113,18 @@ def processes_of(data: Path) -> dict[int, str]:
 
 
 def shared_memory_of(data: Path) -> set[str]:
-    """Shared-memory files of a data folder's Triton, and of runners, which unlink theirs at once."""
+    """Shared-memory files of a data folder's Triton, and of runners that are gone or its own: others' are not ours."""
     prefix = DataFolder(data).shm_prefix
-    return {entry.name for entry in Path("/dev/shm").iterdir() if entry.name.startswith((prefix, "framewire-arena."))}
+    alive_elsewhere = set(psutil.pids()) - processes_of(data).keys()
+    return {
+        name for name in _shared_memory() if name.startswith(prefix) or _maker(name) not in {None, *alive_elsewhere}
+    }
+
+
+def _shared_memory() -> list[str]:
+    return [entry.name for entry in Path("/dev/shm").iterdir()]
+
+
+def _maker(name: str) -> int | None:
+    """The process that made a runner's region: `framewire-arena.<host>.<pid>.<start>.<random>`."""
+    return int(name.split(".")[2]) if name.startswith("framewire-arena.") else None
