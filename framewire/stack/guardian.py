@@ -15,17 +15,20 @@ Only the standard library, and no import of Framewire: this has to work when eve
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import select
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 MARKER = "FRAMEWIRE_STACK"
 _PROC = Path("/proc")
 _SHM = Path("/dev/shm")  # noqa: S108 - where POSIX shared memory lies, not a temporary file of ours
+_REGIONS = "framewire-arena"
+"""coordinator/inference/regions.py says how their names go on: the host, the maker's process id."""
 _ROUNDS = 20
 _EXEC = 0.1
 """Seconds between two looks that find nobody: a process that is about to execute a program has no environment."""
@@ -38,6 +41,7 @@ def reclaim(marker: str, sessions: Iterable[int], shm_prefix: str, *, grace: flo
     """
     sessions = frozenset(sessions)
     first = processes(marker, sessions)
+    everyone = set(first)
     shared = _shared_memory(first)
     _signal_all(first, signal.SIGTERM)
     _wait_gone(first, grace)
@@ -50,10 +54,11 @@ def reclaim(marker: str, sessions: Iterable[int], shm_prefix: str, *, grace: flo
         if not rest:
             time.sleep(_EXEC)
             continue
+        everyone |= rest
         shared |= _shared_memory(rest)
         _signal_all(rest, signal.SIGKILL)
         _wait_gone(rest, 1.0)
-    _remove_shared_memory(shared, shm_prefix)
+    _remove_shared_memory(shared | _made_by(everyone), shm_prefix)
     return len(first)
 
 
@@ -114,6 +119,15 @@ def _shared_memory(pids: Iterable[int]) -> set[Path]:
                 if path.startswith(f"{_SHM}/") and not path.endswith(" (deleted)"):
                     found.add(Path(path))
     return found
+
+
+def _made_by(pids: Collection[int]) -> set[Path]:
+    """Regions of runners among these: one that is told to end may have made one just then."""
+    with contextlib.suppress(OSError):
+        boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        host = hashlib.sha256(f"{boot} {(_PROC / 'self/ns/pid').readlink()}".encode()).hexdigest()[:12]
+        return {path for pid in pids for path in _SHM.glob(f"{_REGIONS}.{host}.{pid}.*")}
+    return set()
 
 
 def _remove_shared_memory(mapped: set[Path], prefix: str) -> None:

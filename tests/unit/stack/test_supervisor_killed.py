@@ -105,6 +105,34 @@ def test_reclaim_ends_what_such_a_double_kill_left(killable: Killable) -> None:
     assert killable.processes == set()
 
 
+# A runner that makes a region just when it is told to end.
+LATE = """
+import os, signal
+from coordinator.inference import regions
+
+def end(*_):
+    regions.create(regions.RegionName.new(), 1 << 16)
+    os._exit(0)
+
+signal.signal(signal.SIGTERM, end)
+print(flush=True)
+signal.pause()
+"""
+
+
+def test_reclaim_removes_shared_memory_that_was_made_at_the_last_moment() -> None:
+    marker = f"of-test-{os.getpid()}"
+    late = subprocess.Popen(
+        [sys.executable, "-c", LATE], env={**os.environ, guardian.MARKER: marker}, stdout=subprocess.PIPE
+    )
+    with late:
+        assert late.stdout
+        late.stdout.readline()
+        assert guardian.reclaim(marker, (), "", grace=10) == 1
+        assert late.wait() == 0
+    assert list(Path("/dev/shm").glob(f"framewire-arena.*.{late.pid}.*")) == []
+
+
 def test_reclaim_leaves_processes_of_others_alone() -> None:
     with subprocess.Popen([sys.executable, "-I", "-S", "-c", READY.partition(";")[0] + "\n" + WAIT]) as other:
         assert guardian.reclaim("a marker nobody has", (), "", grace=0) == 0
