@@ -88,7 +88,14 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     """The program and whatever it has started: it leads a group of its own."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    await asyncio.shield(process.wait())
+    await asyncio.shield(_gone(process))
+
+
+async def _gone(process: asyncio.subprocess.Process) -> None:
+    """Read what it still said, too: asyncio does not call a process over while its pipe waits for a reader."""
+    while process.stdout is not None and await process.stdout.read(1 << 16):
+        pass
+    await process.wait()
 
 
 def _understood(status: int, said: bytes) -> bytes:
