@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from nursery import READY, WAIT
 
+from coordinator.inference import regions
 from framewire.stack import guardian
 
 # A supervisor with an obedient child, one that ignores TERM, and a grandchild in a session of its own.
@@ -131,6 +132,29 @@ def test_reclaim_removes_shared_memory_that_was_made_at_the_last_moment() -> Non
         assert guardian.reclaim(marker, (), "", grace=10) == 1
         assert late.wait() == 0
     assert list(Path("/dev/shm").glob(f"framewire-arena.*.{late.pid}.*")) == []
+
+
+# A runner that is killed between making a region and giving it away.
+KILLED = """
+import os, signal
+from coordinator.inference import regions
+regions.create(regions.RegionName.new(), 1 << 16)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_reclaim_removes_the_shared_memory_of_a_runner_that_was_gone_before_it_looked() -> None:
+    killed = subprocess.Popen([sys.executable, "-c", KILLED])
+    assert killed.wait(30) == -signal.SIGKILL
+    mine = regions.RegionName.new()
+    memory = regions.create(mine, 1 << 16)
+    try:
+        guardian.reclaim("a marker nobody has", (), "", grace=0)
+        assert list(Path("/dev/shm").glob(f"framewire-arena.*.{killed.pid}.*")) == []
+        assert mine.file.exists()  # its maker is alive
+    finally:
+        memory.close()
+        mine.file.unlink(missing_ok=True)
 
 
 def test_reclaim_leaves_processes_of_others_alone() -> None:
