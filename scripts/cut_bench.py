@@ -54,7 +54,14 @@ class Goal:
 GOALS = (
     Goal(name="cut / smartcut, the work alone", run="cut", to="smartcut", part=lambda run: run.engine, most=0.6),
     Goal(
-        name="detect and cut / auto-editor, whole processes",
+        name="detect and cut / auto-editor, the work alone",
+        run="silence",
+        to="auto-editor",
+        part=lambda run: run.engine,
+        most=0.2,
+    ),
+    Goal(
+        name="the same, whole processes",
         run="silence",
         to="auto-editor",
         part=lambda run: run.wall,
