@@ -38,6 +38,15 @@ class Meter:
         self._folder = folder
 
     @contextlib.contextmanager
+    def processor_time(self) -> Iterator[Usage]:
+        """Measure that alone: looking at all processes twenty times a second takes a tenth of a core from them."""
+        usage, before = Usage(), self._cpu()
+        try:
+            yield usage
+        finally:
+            usage.cpu = self._cpu() - before
+
+    @contextlib.contextmanager
     def measured(self) -> Iterator[Usage]:
         """Measure what happens inside; the Usage is complete afterwards."""
         usage, stop = Usage(), threading.Event()
