@@ -21,7 +21,7 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 MARKER = "FRAMEWIRE_STACK"
@@ -41,7 +41,6 @@ def reclaim(marker: str, sessions: Iterable[int], shm_prefix: str, *, grace: flo
     """
     sessions = frozenset(sessions)
     first = processes(marker, sessions)
-    everyone = set(first)
     shared = _shared_memory(first)
     _signal_all(first, signal.SIGTERM)
     _wait_gone(first, grace)
@@ -54,11 +53,10 @@ def reclaim(marker: str, sessions: Iterable[int], shm_prefix: str, *, grace: flo
         if not rest:
             time.sleep(_EXEC)
             continue
-        everyone |= rest
         shared |= _shared_memory(rest)
         _signal_all(rest, signal.SIGKILL)
         _wait_gone(rest, 1.0)
-    _remove_shared_memory(shared | _left_regions(everyone), shm_prefix)
+    _remove_shared_memory(shared | _left_regions(), shm_prefix)
     return len(first)
 
 
@@ -121,31 +119,30 @@ def _shared_memory(pids: Iterable[int]) -> set[Path]:
     return found
 
 
-def _left_regions(pids: Collection[int]) -> set[Path]:
-    """Regions of runners that are among these, or that are gone: nobody asks for what the dead have made.
+def _left_regions() -> set[Path]:
+    """Regions of runners that are gone: nobody asks for what the dead have made.
 
     One that is told to end may have made a region just then; one that ended with its worker, at once, was never seen.
     """
     with contextlib.suppress(OSError):
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
         host = hashlib.sha256(f"{boot} {(_PROC / 'self/ns/pid').readlink()}".encode()).hexdigest()[:12]
-        return {path for path in _SHM.glob(f"{_REGIONS}.{host}.*") if _is_left(path.name.split("."), pids)}
+        return {path for path in _SHM.glob(f"{_REGIONS}.{host}.*") if _is_left(path.name.split("."))}
     return set()
 
 
-def _is_left(name: Sequence[str], pids: Collection[int]) -> bool:
+def _is_left(name: Sequence[str]) -> bool:
     """Whether a region `framewire-arena.<host>.<pid>.<start>.<random>` has lost its maker."""
-    if len(name) != 5 or not (name[2].isdecimal() and name[3].isdecimal()):
-        return False
-    return int(name[2]) in pids or _started(name[2]) != name[3]
+    return len(name) == 5 and name[2].isdecimal() and name[3].isdecimal() and _started(name[2]) != name[3]
 
 
 def _started(pid: str) -> str:
-    """When a process started, as its statistics say it; "" when there is none."""
+    """When a process started, as its statistics say it; "" when it does not run."""
     try:
-        return (_PROC / pid / "stat").read_bytes().rpartition(b")")[2].split()[19].decode()
-    except (OSError, IndexError):
+        fields = (_PROC / pid / "stat").read_bytes().rpartition(b")")[2].split()
+    except OSError:
         return ""
+    return "" if fields[0] in (b"Z", b"X") else fields[19].decode()
 
 
 def _remove_shared_memory(mapped: set[Path], prefix: str) -> None:
