@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
 from servers import stop, wait_until
 
+from coordinator.inference.regions import RegionName
 from framewire.stack.folder import DataFolder
 
 QUICK_STEP = "enhance:model=upscale_bicubic_x2"
@@ -114,17 +114,8 @@ def processes_of(data: Path) -> dict[int, str]:
 
 def shared_memory_of(data: Path) -> set[str]:
     """Shared-memory files of a data folder's Triton, and of runners that are gone or its own: others' are not ours."""
-    prefix = DataFolder(data).shm_prefix
-    alive_elsewhere = set(psutil.pids()) - processes_of(data).keys()
-    return {
-        name for name in _shared_memory() if name.startswith(prefix) or _maker(name) not in {None, *alive_elsewhere}
-    }
-
-
-def _shared_memory() -> list[str]:
-    return [entry.name for entry in Path("/dev/shm").iterdir()]
-
-
-def _maker(name: str) -> int | None:
-    """The process that made a runner's region: `framewire-arena.<host>.<pid>.<start>.<random>`."""
-    return int(name.split(".")[2]) if name.startswith("framewire-arena.") else None
+    folder, own = DataFolder(data), processes_of(data)
+    names = [entry.name for entry in Path("/dev/shm").iterdir()]
+    regions = [region for region in map(RegionName.parse, names) if region is not None]
+    left = {str(region) for region in regions if region.is_dead or region.pid in own}
+    return left | {name for name in names if name.startswith(folder.shm_prefix)}
