@@ -17,6 +17,7 @@ from coordinator.pipeline import Pipeline
 from coordinator.resume import EarlierWork
 from coordinator.steps.interface import FrameSize, FrameStep
 from coordinator.steps.registry import prepare_steps
+from framewire.edits.edit_list import EditList
 from framewire.testing.inference import FakeInferenceServer, fake_contract
 from framewire.v1.step_pb2 import Enhance, Step
 
@@ -37,7 +38,7 @@ def server_with(*scales: int) -> FakeInferenceServer:
 def pipeline(
     source: Path,
     target: Path,
-    server: FakeInferenceServer,
+    server: FakeInferenceServer | None,
     steps: Sequence[Step],
     *,
     settings: EncoderSettings = BEST,
@@ -45,8 +46,9 @@ def pipeline(
     bounds: OutputBounds | None = None,
     earlier: EarlierWork | None = None,
     prepared: Sequence[FrameStep] | None = None,
+    edits: EditList | None = None,
 ) -> Pipeline:
-    """A pipeline ready to run; its units go to a folder `<target>.segments`."""
+    """A pipeline ready to run; its units go to a folder `<target>.segments`. Without a server frames pass as they are."""
     segments = target.with_suffix(".segments")
     segments.mkdir(exist_ok=True)
     order = Order(
@@ -57,11 +59,12 @@ def pipeline(
         bounds=bounds or OutputBounds(),
         fingerprint="of the test",
         earlier=earlier or EarlierWork(),
+        edits=edits,
     )
     return Pipeline(
         order,
         inspect(source),
-        prepared or prepare_steps(steps, server),
+        prepared or (prepare_steps(steps, server) if server else []),
         server,
         limits=MediaLimits(),
         reports=reports or Reports(),

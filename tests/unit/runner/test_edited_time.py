@@ -8,12 +8,13 @@ import threading
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 from clips import Clip, make_clip
-from jobs import BEST, enhance
+from jobs import enhance, pipeline
 from numbered_clips import Numbered, Track, beeps, hear, make_numbered, tone, watch
 from rich_clips import Extras, Text, make_rich_clip, tracks
 
@@ -22,10 +23,9 @@ from coordinator.media.fidelity import Work, fidelity_report
 from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import inspect
 from coordinator.media.same import checksum
-from coordinator.order import Order, Reports, Result
+from coordinator.order import Reports, Result
 from coordinator.pipeline import Pipeline
-from coordinator.resume import EarlierWork, earlier_work
-from coordinator.steps.registry import prepare_steps
+from coordinator.resume import earlier_work
 from framewire.edits.edit_list import EditList, Span
 from framewire.errors import ErrorCode, StepError
 from framewire.testing.inference import FakeInferenceServer, fake_contract, fake_recurrent_contract
@@ -55,43 +55,21 @@ class Counting(FakeInferenceServer):
         return super().infer(*args, frames=frames, **options)  # type: ignore[arg-type]
 
 
-def run(
+def run(source: Path, target: Path, edits: EditList, *, model: str = "x2", **more: Any) -> Result:
+    return edited(source, target, edits, model=model, **more).run()
+
+
+def edited(
     source: Path,
     target: Path,
     edits: EditList,
     *,
     server: FakeInferenceServer | None = None,
     model: str = "x2",
-    reports: Reports | None = None,
-    earlier: EarlierWork | None = None,
-) -> Result:
-    return pipeline(source, target, edits, server=server, model=model, reports=reports, earlier=earlier).run()
-
-
-def pipeline(
-    source: Path,
-    target: Path,
-    edits: EditList,
-    *,
-    server: FakeInferenceServer | None = None,
-    model: str = "x2",
-    reports: Reports | None = None,
-    earlier: EarlierWork | None = None,
+    **more: Any,
 ) -> Pipeline:
     """With a server, frames go through its model; else through nothing."""
-    segments = target.with_suffix(".segments")
-    segments.mkdir(exist_ok=True)
-    order = Order(
-        source=source,
-        target=target,
-        segments=segments,
-        settings=BEST,
-        fingerprint="of the test",
-        edits=edits,
-        earlier=earlier or EarlierWork(),
-    )
-    steps = prepare_steps(enhance(model), server) if server else []
-    return Pipeline(order, inspect(source), steps, server, limits=MediaLimits(), reports=reports or Reports())
+    return pipeline(source, target, server, enhance(model), edits=edits, **more)
 
 
 def expected(film: Numbered, edits: EditList) -> tuple[list[int], list[Fraction]]:
@@ -346,7 +324,7 @@ def test_a_killed_run_is_resumed_and_its_result_is_the_same(tmp_path: Path, mode
             threading.Thread(target=lambda: (first.stop(), stopped.set())).start()
             assert stopped.wait(10)
 
-    first = pipeline(source, tmp_path / "out.mp4", edits, server=Counting(), model=model, reports=Reports(unit=keep))
+    first = edited(source, tmp_path / "out.mp4", edits, server=Counting(), model=model, reports=Reports(unit=keep))
     with pytest.raises(Aborted):
         first.run()
     earlier, why = earlier_work(units, "of the test")
