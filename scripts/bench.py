@@ -13,13 +13,13 @@ import json
 import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bare_loop import BareRun, run_bare_loop
+from bench_folder import bench_folder
 from bench_hop import measure_hop
 from meter import Meter, Usage
 from rich.console import Console
@@ -28,7 +28,6 @@ from sample_clip import draw_clip
 
 from framewire.client import Client
 from framewire.client.run import ClipOrder, RunObserver, run_clip
-from framewire.errors import FramewireError
 from framewire.stack.local import LocalStack
 from framewire.stack.settings import StackSettings
 from framewire.steps.parse import parse_step
@@ -137,15 +136,11 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=8, help="frames a batch of the bare loop (default 8)")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="framewire-bench-") as folder:
-        clip = arguments.clip or Path(folder) / "clip.mp4"
+    with bench_folder() as folder:
+        clip = arguments.clip or folder / "clip.mp4"
         if not arguments.clip:
             draw_clip(clip, seconds=10, width=768, height=432)
-        try:
-            runs = asyncio.run(measure(clip, max(1, arguments.pairs), arguments.batch, Path(folder)))
-        except FramewireError as error:
-            print(f"bench: {error.code}: {error.message}", file=sys.stderr)
-            return 1
+        runs = asyncio.run(measure(clip, max(1, arguments.pairs), arguments.batch, folder))
     result = {"clip": clip.name, **summary(*runs), "hop": measure_hop(pairs=7, batches=60)}
     if arguments.json:
         print(json.dumps(result))

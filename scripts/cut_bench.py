@@ -18,12 +18,12 @@ import json
 import os
 import statistics
 import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
+from bench_folder import bench_folder
 from cut_check import Kept, check
 from cut_loops import read_ranges
 from cut_runs import Bench, Run, jobs, listening, measure
@@ -33,8 +33,6 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 from sample_pauses import draw_pauses, repeat_film
-
-from framewire.errors import FramewireError
 
 LONG = 1800
 """Seconds of the film whose detection is timed: the clip, repeated."""
@@ -87,7 +85,12 @@ def summary(bench: Bench, runs: Mapping[str, Sequence[Run]]) -> dict[str, object
         }
         for name, each in runs.items()
     }
-    goals = [
+    return {"cores": len(os.sched_getaffinity(0)), "contenders": contenders, "goals": _goals(runs, looked["cut"].share)}
+
+
+def _goals(runs: Mapping[str, Sequence[Run]], share: float) -> list[dict[str, object]]:
+    """The ratios the goals ask for, and the share of packets that came through unchanged."""
+    ratios = [
         {
             "goal": goal.name,
             "bound": f"<= {goal.most:g}",
@@ -98,16 +101,13 @@ def summary(bench: Bench, runs: Mapping[str, Sequence[Run]]) -> dict[str, object
         for goal in GOALS
         if goal.to in runs
     ]
-    share = looked["cut"].share
-    goals.append(
-        {
-            "goal": "packets outside cut groups of pictures, unchanged",
-            "bound": "100 %",
-            "is": share,
-            "met": share == 1.0,
-        }
-    )
-    return {"cores": len(os.sched_getaffinity(0)), "contenders": contenders, "goals": goals}
+    unchanged = {
+        "goal": "packets outside cut groups of pictures, unchanged",
+        "bound": "100 %",
+        "is": share,
+        "met": share == 1.0,
+    }
+    return [*ratios, unchanged]
 
 
 def _looked(kept: Kept) -> dict[str, object]:
@@ -207,12 +207,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object")
     arguments = parser.parse_args()
     console = Console(highlight=False, stderr=arguments.json)
-    with tempfile.TemporaryDirectory(prefix="framewire-bench-") as folder:
-        try:
-            result = bench(arguments, Path(folder), console)
-        except FramewireError as error:
-            print(f"bench: {error.code}: {error.message}", file=sys.stderr)
-            return 1
+    with bench_folder() as folder:
+        result = bench(arguments, folder, console)
     if arguments.json:
         print(json.dumps(result))
     else:

@@ -15,14 +15,13 @@ import json
 import os
 import statistics
 import sys
-import tempfile
 from pathlib import Path
 
+from bench_folder import bench_folder
 from rich.progress import track
 from sample_clip import draw_clip
 
 from framewire.client import Client
-from framewire.errors import FramewireError
 from framewire.stack.local import LocalStack
 from framewire.stack.settings import StackSettings
 from framewire.steps.parse import parse_step
@@ -63,12 +62,8 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=100, help="jobs that count (100)")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="framewire-bench-") as folder:
-        try:
-            waits = sorted(asyncio.run(measure(arguments.jobs, Path(folder))))
-        except FramewireError as error:
-            print(f"bench: {error.code}: {error.message}", file=sys.stderr)
-            return 1
+    with bench_folder() as folder:
+        waits = sorted(asyncio.run(measure(arguments.jobs, folder)))
     p99 = waits[min(len(waits) - 1, round(0.99 * len(waits)))]
     found = {"jobs": len(waits), "median_ms": statistics.median(waits), "p99_ms": p99, "most_ms": waits[-1]}
     words = f"{len(waits)} jobs: median {found['median_ms']:.0f} ms, p99 {p99:.0f} ms, most {waits[-1]:.0f} ms"

@@ -16,13 +16,13 @@ import json
 import os
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+from bench_folder import bench_folder
 from media_models import ESPCN, IDENTITY, BenchModel, bare, write_repository
 from meter import Meter
 from rich.console import Console
@@ -32,7 +32,6 @@ from sample_clip import draw_clip
 
 from framewire.client import Client
 from framewire.client.run import ClipOrder, RunObserver, run_clip
-from framewire.errors import FramewireError
 from framewire.stack.local import LocalStack
 from framewire.stack.settings import StackSettings
 from framewire.steps.parse import parse_step
@@ -207,12 +206,8 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object")
     arguments = parser.parse_args()
     console = Console(highlight=False, stderr=arguments.json)
-    with tempfile.TemporaryDirectory(prefix="framewire-bench-") as folder:
-        try:
-            result = asyncio.run(bench(arguments, Path(folder), console))
-        except FramewireError as error:
-            print(f"bench: {error.code}: {error.message}", file=sys.stderr)
-            return 1
+    with bench_folder() as folder:
+        result = asyncio.run(bench(arguments, folder, console))
     if arguments.json:
         print(json.dumps(result))
     else:
