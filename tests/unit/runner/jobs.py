@@ -48,7 +48,7 @@ def pipeline(
     prepared: Sequence[FrameStep] | None = None,
     edits: EditList | None = None,
 ) -> Pipeline:
-    """A pipeline ready to run; its units go to a folder `<target>.segments`. Without a server frames pass as they are."""
+    """Ready to run; its units go to a folder `<target>.segments`. Without a server frames pass as they are."""
     segments = target.with_suffix(".segments")
     segments.mkdir(exist_ok=True)
     order = Order(
