@@ -9,13 +9,10 @@ import protovalidate
 from google.protobuf.message import Message
 
 from framewire.errors import ErrorCode, InvalidRequest, Violation
+from framewire.steps import cut_silence
 from framewire.steps.parse import step_names
 
 _STEP_KIND = re.compile(r"steps\[\d+\]\.kind")
-
-_LENGTH = "must be a length of time such as 0.2s or 200ms"
-_ACTION = "must be cut, keep, speed:4, volume:0.5 or speed:4+volume:0.5"
-_RANGES = "takes ranges such as 5-10.5+1:30-, in seconds or [hours:]minutes:seconds"
 
 # what a regular expression refuses, for people
 _IN_WORDS = {
@@ -26,16 +23,7 @@ _IN_WORDS = {
     "sha256": "this is not a SHA-256: 64 small hexadecimal digits",
     "name": "this is not a name: small letters, digits and _, 64 at most, the first one a letter",
     "model": "this is not a model's name: small letters, digits and _, 64 at most, the first one a letter",
-    "threshold": "must be a ratio from 0 to 1, 0% to 100%, or decibels below full scale: 0.04, 4%, -28dB",
-    "margin": "must be a length of time such as 0.2s or 200ms, or two of them: 0.2s,0.3s",
-    "mincut": _LENGTH,
-    "minclip": _LENGTH,
-    "fade": _LENGTH,
-    "track": "must be mix, any, or a track's number from 1",
-    "silent": _ACTION,
-    "loud": _ACTION,
-    "always_keep": _RANGES,
-    "always_cut": _RANGES,
+    **cut_silence.HOW_WRITTEN,
 }
 
 

@@ -17,8 +17,8 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto,
 
 from framewire._buf.validate import validate_pb2
 from framewire.errors import ErrorCode, NotFound, StepError, Violation
+from framewire.steps import cut_silence
 from framewire.steps.contract import default_model, rounds
-from framewire.steps.cut_silence import DEFAULTS as CUT_DEFAULTS
 from framewire.steps.output import ending_of
 from framewire.v1 import step_pb2
 from framewire.v1.job_pb2 import OutputSettings
@@ -62,7 +62,7 @@ DECLARATIONS: Mapping[str, StepDeclaration] = {
         lane=LANE_CPU,
         suffix="cut",
         limits=StepLimits(max_size_bytes=32 << 30, max_dimension=4096),  # eight hours at 8 Mbit/s
-        defaults=CUT_DEFAULTS,
+        defaults=cut_silence.DEFAULTS,
     ),
 }
 
@@ -194,7 +194,7 @@ def rule_in_words(field: FieldDescriptor) -> str:
     if kind is None:
         return ""
     values = {rule.name: value for rule, value in getattr(rules, kind).ListFields()}
-    return "; ".join(filter(None, [_bounds(values), _choice(values), _length(values), _pattern(values)]))
+    return "; ".join(filter(None, [_bounds(values), _choice(values), _length(values), _pattern(field, values)]))
 
 
 def _bounds(values: Mapping[str, object]) -> str:
@@ -214,8 +214,8 @@ def _length(values: Mapping[str, object]) -> str:
     return ", ".join(word.format(values[rule]) for rule, word in words.items() if rule in values)
 
 
-def _pattern(values: Mapping[str, object]) -> str:
-    return f"matches {values['pattern']}" if "pattern" in values else ""
+def _pattern(field: FieldDescriptor, values: Mapping[str, object]) -> str:
+    return cut_silence.HOW_WRITTEN.get(field.name, f"matches {values['pattern']}") if "pattern" in values else ""
 
 
 @functools.cache

@@ -28,6 +28,22 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "smart": "true",
 }
 """Parameter -> what is used when it is not given; those of auto-editor where it has the same."""
+_LENGTH = "must be a length of time such as 0.2s or 200ms"
+_ACTION = "must be cut, keep, speed:4, volume:0.5 or speed:4+volume:0.5"
+_RANGES = "takes ranges such as 5-10.5+1:30-, in seconds or [hours:]minutes:seconds"
+HOW_WRITTEN: Final[Mapping[str, str]] = {
+    "threshold": "must be a ratio from 0 to 1, 0% to 100%, or decibels below full scale: 0.04, 4%, -28dB",
+    "margin": f"{_LENGTH}, or two of them: 0.2s,0.3s",
+    "mincut": _LENGTH,
+    "minclip": _LENGTH,
+    "fade": _LENGTH,
+    "track": "must be mix, any, or a track's number from 1",
+    "silent": _ACTION,
+    "loud": _ACTION,
+    "always_keep": _RANGES,
+    "always_cut": _RANGES,
+}
+"""Parameter -> how it is written, for people: the contract says it as a regular expression."""
 THRESHOLDS: Final[Mapping[Detector.ValueType, str]] = {
     DETECTOR_LEVEL: DEFAULTS["threshold"],
     DETECTOR_SPEECH: "0.5",
@@ -162,7 +178,7 @@ def read_length(text: str) -> Fraction:
         return _number(text[:-2]) / 1000
     if text.endswith("s"):
         return _number(text[:-1])
-    raise ValueError(f"must be a length of time such as 0.2s or 200ms, not {text!r}")
+    raise ValueError(f"{_LENGTH}, not {text!r}")
 
 
 def read_margin(text: str) -> tuple[Fraction, Fraction]:
@@ -179,7 +195,7 @@ def read_action(text: str) -> Action:
     for part in text.split("+"):
         name, colon, number = part.partition(":")
         if not colon or name not in ("speed", "volume") or name in values:
-            raise ValueError(f"must be cut, keep, speed:4, volume:0.5 or speed:4+volume:0.5, not {text!r}")
+            raise ValueError(f"{_ACTION}, not {text!r}")
         values[name] = _number(number)
     action = Action(speed=values.get("speed", WHOLE), volume=values.get("volume", WHOLE))
     if not _LEAST_SPEED <= action.speed <= _MOST or action.volume > _MOST:
@@ -196,7 +212,7 @@ def _range(text: str) -> Range:
     start, dash, end = text.partition("-")
     found = Range(start=read_clock(start), end=read_clock(end) if end else None)
     if not dash or (found.end is not None and found.end <= found.start):
-        raise ValueError(f"takes ranges such as 5-10.5 or 1:30-, not {text!r}")
+        raise ValueError(f"{_RANGES}; not {text!r}")
     return found
 
 

@@ -7,7 +7,7 @@ import pytest
 from framewire.errors import ErrorCode, NotFound, StepError
 from framewire.steps import catalogue
 from framewire.steps.contract import DEFAULT_ENHANCE_MODEL
-from framewire.v1 import asset_pb2, job_pb2
+from framewire.v1 import asset_pb2, job_pb2, step_pb2
 from framewire.v1.step_pb2 import LANE_GPU, Enhance, ModelInfo, Step
 
 X2 = ModelInfo(name=DEFAULT_ENHANCE_MODEL, scale=2)
@@ -49,6 +49,7 @@ def test_parameters_carry_type_rule_default_and_comment():
         (job_pb2.OutputSettings, "crf", "at most 51"),
         (job_pb2.ListJobsRequest, "state", ""),
         (asset_pb2.Asset, "filename", ""),
+        (step_pb2.CutSilence, "mincut", "must be a length of time such as 0.2s or 200ms"),
     ],
 )
 def test_rules_read_like_words(message, field, words):
