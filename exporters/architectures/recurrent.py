@@ -72,11 +72,29 @@ class RecurrentEnhancer(nn.Module):
         self.load_state_dict(load_file(path))
 
     def borrow(self, path: Path) -> None:
-        """Take those weights from another network's file that have the same place and shape here."""
+        """Begin with what another network has learned.
+
+        A network of the same scale that is as large or larger, with pairs of convolutions more, then computes the same:
+        what is wider or deeper adds nothing until it is trained (Net2Net, Chen et al., 2016). Of a network of another
+        scale all but the last layer is taken.
+        """
+        given = load_file(path)
+        layers = self._layers_for(sum(name.startswith("body.") for name in given) // 2)
         own = self.state_dict()
-        self.load_state_dict(
-            {**own, **{k: v for k, v in load_file(path).items() if k in own and v.shape == own[k].shape}}
-        )
+        for name, value in given.items():
+            layer, _, kind = name.rpartition(".")
+            own_name = f"{layers.get(layer, layer)}.{kind}"
+            if own_name in own and (layer != "last" or len(value) == len(own[own_name])):
+                _embed(value, own[own_name])
+
+    def _layers_for(self, depth: int) -> dict[str, str]:
+        """Names of another network's layers here; pairs that it lacks are made to pass on what they are given."""
+        if depth > len(self.body) or (len(self.body) - depth) % 2:
+            return {}
+        surplus = range(depth - depth % 2, len(self.body) - depth % 2)
+        for layer in surplus[1::2]:
+            nn.init.zeros_(self.body[layer].weight)  # type: ignore[arg-type]  # a convolution's
+        return {f"body.{depth - 1}": f"body.{len(self.body) - 1}"} if depth % 2 else {}
 
     def start(self, batch: int, height: int, width: int) -> Tensor:
         """The state at the start of a film."""
@@ -115,6 +133,16 @@ class RecurrentEnhancer(nn.Module):
             features = before if index % 2 else self._bent(found)
         result: Tensor = self.last(features)
         return result
+
+
+def _embed(small: Tensor, large: Tensor) -> None:
+    """Write weights into the corner of larger ones; what goes out of them then knows nothing of what is larger."""
+    if any(a > b for a, b in zip(small.shape, large.shape, strict=True)):
+        return
+    corner = tuple(slice(side) for side in small.shape)
+    if small.dim() > 1:
+        large[: small.shape[0], small.shape[1] :] = 0
+    large[corner] = small
 
 
 def pad_edges(frames: Tensor) -> Tensor:

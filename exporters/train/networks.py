@@ -25,7 +25,7 @@ class Network:
 
 NETWORKS = (
     Network(name="enhance_x2", shape=Shape(scale=2, channels=48, depth=3), severity=UPSCALING),
-    Network(name="enhance_x2_hq", shape=Shape(scale=2, channels=64, depth=8), severity=UPSCALING),
+    Network(name="enhance_x2_hq", shape=Shape(scale=2, channels=64, depth=7), severity=UPSCALING),
     Network(name="enhance_x4", shape=Shape(scale=4, channels=48, depth=3), severity=UPSCALING),
     Network(name="denoise", shape=Shape(scale=1, channels=48, depth=3), severity=CLEANING),
 )

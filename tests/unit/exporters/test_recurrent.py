@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from exporters import bicubic
 from exporters.architectures import quantised, recurrent_onnx
@@ -130,3 +133,42 @@ def test_int8_is_near_the_network_it_comes_from() -> None:
     exact, _ = by_torch(made, film[2:], start(film))
     near, _ = by_torch(small, film[2:], start(film))
     assert 0 < np.abs(exact.astype(int) - near).mean() < 1
+
+
+@pytest.mark.parametrize(
+    "larger",
+    [Shape(scale=2, channels=32, depth=3), Shape(scale=2, channels=16, depth=7), Shape(scale=2, channels=32, depth=7)],
+)
+def test_a_larger_network_begins_as_what_a_smaller_one_has_learned(larger: Shape, tmp_path: Path) -> None:
+    small = network()
+    save_file(small.state_dict(), tmp_path / "small.safetensors")
+    large = network(larger, untrained=True)
+    large.borrow(tmp_path / "small.safetensors")
+    frame = noise()
+    before, after = (by_torch(made, frame, start(frame)) for made in (small, large))
+    assert not np.array_equal(before[0], bicubic.reference(frame))
+    assert np.abs(before[0].astype(int) - after[0]).max() <= 1  # sums of another length round in another way
+    np.testing.assert_allclose(after[1], before[1], atol=1e-4)
+
+
+def test_what_a_larger_network_has_more_is_trained_too(tmp_path: Path) -> None:
+    save_file(network().state_dict(), tmp_path / "small.safetensors")
+    large = network(Shape(scale=2, channels=32, depth=5), untrained=True)
+    large.borrow(tmp_path / "small.safetensors")
+    frame, trained = noise(), dict(large.named_parameters())
+    for _ in range(2):  # what adds nothing yet learns to be heard first, and what to say after that
+        blocks, _ = large(torch.from_numpy(frame), torch.from_numpy(start(frame))[None])
+        slopes = dict(zip(trained, torch.autograd.grad(blocks.square().mean(), list(trained.values())), strict=True))
+        with torch.no_grad():
+            for name, weights in trained.items():
+                weights.sub_(1e-6 * slopes[name])
+    assert slopes["body.2.weight"].abs().sum() > 0  # of the new pair
+    assert slopes["first.weight"][16:].abs().sum() > 0  # of the new channels
+
+
+def test_of_a_network_of_another_scale_all_but_the_last_layer_is_taken(tmp_path: Path) -> None:
+    save_file(network().state_dict(), tmp_path / "twice.safetensors")
+    four = network(Shape(scale=4, channels=16, depth=3), untrained=True)
+    four.borrow(tmp_path / "twice.safetensors")
+    assert torch.equal(four.first.weight, network().first.weight)
+    assert four.last.weight[: four.side**2 * 3].abs().sum() == 0
