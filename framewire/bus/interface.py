@@ -40,6 +40,10 @@ class Delivery(Protocol):
     def placement(self) -> str:
         """Why this worker has it: `own`, or `overflow: 12 waited, more than 10`."""
 
+    @property
+    def stored(self) -> datetime:
+        """When it was queued, by the queue's clock, in UTC."""
+
     async def in_progress(self) -> None:
         """Keep it for another `ack_wait`."""
 

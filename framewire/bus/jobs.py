@@ -8,6 +8,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
+from datetime import UTC
 from typing import Any
 
 import nats.errors
@@ -29,6 +30,10 @@ log = logging.getLogger(__name__)
 _ALREADY_QUEUED = 10077
 _LOOK_AGAIN = 0.5
 """Seconds between looks at the queue when nothing hints at a job: a redelivery makes no noise."""
+_LOOK_SOON = 0.005
+"""Seconds until the next look behind a hint; doubled with each. A hint is heard as soon as the order is published, and
+its consumer knows of it only when it is on the disk, so that the first look may come too early.
+"""
 
 
 class NatsDelivery:
@@ -38,6 +43,7 @@ class NatsDelivery:
         self._message = message
         self.order = order
         self.placement = placement
+        self.stored = message.metadata.timestamp.astimezone(UTC)
 
     async def in_progress(self) -> None:
         """Keep it for another ACK_WAIT."""
@@ -68,6 +74,7 @@ class NatsJobQueue:
         self._ageing = ageing
         self._dead_letters = dead_letters
         self._hint = asyncio.Event()
+        self._pause = _LOOK_AGAIN
         self._listening: dict[Lane.ValueType, Subscription] = {}
 
     async def publish(self, order: JobOrder) -> None:
@@ -96,12 +103,13 @@ class NatsJobQueue:
             for place in await self._places(lanes, priorities, overflow_after):
                 if delivery := await self._next(place):
                     return delivery
-            left = deadline - time.monotonic()
+            left, pause = deadline - time.monotonic(), self._pause
             if left <= 0:
                 return None
-            hinted = await self._hinted(min(left, _LOOK_AGAIN))
-            if not hinted and left <= _LOOK_AGAIN:
-                return None  # who pulls again at once looks again at once
+            if not await self._hinted(min(left, pause)):
+                self._pause = min(2 * pause, _LOOK_AGAIN)
+                if left <= pause:
+                    return None  # who pulls again at once looks again at once
 
     async def remove(self, order: JobOrder) -> None:
         """Take an order out of the queue."""
@@ -139,6 +147,7 @@ class NatsJobQueue:
         return self._hint.is_set()
 
     async def _on_hint(self, _: Msg) -> None:
+        self._pause = _LOOK_SOON
         self._hint.set()
 
     async def _places(

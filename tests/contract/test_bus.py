@@ -27,6 +27,8 @@ from framewire.v1.job_pb2 import (
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU, Lane
 from framewire.work.v1.work_pb2 import JobOrder, KnownModel, ModelBook, WorkerStatus
 
+ROUNDING = timedelta(milliseconds=1)
+
 
 @pytest.fixture(params=["memory", "nats"])
 async def bus(request: pytest.FixtureRequest) -> AsyncIterator[Bus]:
@@ -79,11 +81,12 @@ async def take(events: AsyncIterator[Event], count: int) -> list[Event]:
 
 
 async def test_a_published_job_is_delivered_once_and_gone_after_its_ack(bus: Bus) -> None:
-    sent = order()
+    sent, before = order(), datetime.now(UTC)
     await bus.jobs.publish(sent)
     delivery = await bus.jobs.pull([LANE_GPU], wait=5)
     assert delivery is not None
     assert delivery.order == sent
+    assert before - ROUNDING <= delivery.stored <= datetime.now(UTC) + ROUNDING
     assert await bus.jobs.pull([LANE_GPU], wait=0) is None
     await delivery.ack()
     assert await bus.jobs.pull([LANE_GPU], wait=0) is None

@@ -6,19 +6,20 @@ import asyncio
 import contextlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 
 import nats.errors
 import pytest
 from servers import NatsServer
 
-from framewire.bus import DeadLetter, streams
+from framewire.bus import DeadLetter, jobs, streams
+from framewire.bus.backlog import Waiting
 from framewire.bus.nats import NatsBus, NatsSettings
 from framewire.errors import ErrorCode, Unavailable
 from framewire.jobs.ids import new_job_id
 from framewire.v1.job_pb2 import JOB_STATE_SUCCEEDED, Event, LogLine, StatusChange
-from framewire.v1.step_pb2 import LANE_GPU
+from framewire.v1.step_pb2 import LANE_GPU, Lane
 from framewire.work.v1.work_pb2 import JobOrder, WorkerStatus
 
 
@@ -78,6 +79,28 @@ async def test_an_order_that_cannot_be_read_is_buried_and_does_not_block_the_lan
     (letter,) = await nats_bus.dead_letters.list()
     assert (letter.job_id, letter.payload) == ("job_broken", content)
     assert letter.reason == "the order cannot be read"
+
+
+@pytest.mark.parametrize("early", [0, 1, 4])
+async def test_an_order_heard_of_before_its_consumer_knows_of_it_is_found_soon(
+    nats_bus: NatsBus, monkeypatch: pytest.MonkeyPatch, early: int
+) -> None:
+    # so that only the looks behind a hint can find it
+    monkeypatch.setattr(jobs, "_LOOK_AGAIN", 3600.0)
+    look, looks, looked = nats_bus.jobs._backlog.look, 0, asyncio.Event()
+
+    async def look_early(lanes: Iterable[Lane.ValueType]) -> list[Waiting]:
+        nonlocal looks
+        looks += 1
+        looked.set()
+        return [] if looks <= 1 + early else await look(lanes)
+
+    nats_bus.jobs._pause = jobs._LOOK_AGAIN
+    monkeypatch.setattr(nats_bus.jobs._backlog, "look", look_early)
+    pull = asyncio.create_task(nats_bus.jobs.pull([LANE_GPU], wait=20))
+    await looked.wait()  # truly nothing is there
+    await nats_bus.jobs.publish(JobOrder(job_id=new_job_id(), lane=LANE_GPU, priority=1))
+    assert await pull is not None
 
 
 async def test_a_watcher_of_the_controls_outlives_the_server_and_hears_what_comes_after(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from framewire.bus.interface import PRIORITIES
 from framewire.jobs.ranking import urgency
@@ -17,6 +18,7 @@ from framewire.work.v1.work_pb2 import JobOrder
 class _Queued:
     order: JobOrder
     since: float
+    stored: datetime
     visible_from: float = 0.0
     holder: int = 0
 
@@ -29,6 +31,7 @@ class MemoryDelivery:
         self._entry = entry
         self._token = entry.holder
         self.placement = placement
+        self.stored = entry.stored
         self.order = JobOrder.FromString(entry.order.SerializeToString())
 
     async def in_progress(self) -> None:
@@ -65,7 +68,7 @@ class MemoryJobQueue:
         if any(_identity(entry.order) == _identity(order) for entry in self._entries):
             return
         kept = JobOrder.FromString(order.SerializeToString())
-        self._entries.append(_Queued(order=kept, since=time.monotonic()))
+        self._entries.append(_Queued(order=kept, since=time.monotonic(), stored=datetime.now(UTC)))
         self.changed.notify()
 
     async def pull(
