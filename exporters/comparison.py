@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from av.video.reformatter import Interpolation
 from exporters.card import Card
 from exporters.declaration import Frames
 from exporters.errors import ExportFailed
-from exporters.quality import Quality, measure
+from exporters.quality import Quality, luma_psnr, measure, psnr
 from exporters.train import held_out
 from exporters.train.clips import frames_of
 from exporters.train.degrade import Degradation, apply
@@ -30,6 +30,16 @@ _LEAST_SIDE = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """What would be gained if all that scaling down took were brought back, and only the encoder's error were left."""
+
+    gain: float
+    """Decibels over bicubic."""
+    luma_gain: float
+    """Decibels over bicubic, of luma alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Compared:
     """One clip: the truth, what was made of it, and what came back."""
 
@@ -42,11 +52,17 @@ class Compared:
     """Of `bicubic`; for a model that leaves the size, of the degraded clip itself."""
     after: Quality
     """Of `enhanced`."""
+    limit: Limit
 
     @property
     def gain(self) -> float:
         """Decibels."""
         return self.after.psnr - self.before.psnr
+
+    @property
+    def luma_gain(self) -> float:
+        """Decibels, of luma alone."""
+        return self.after.luma_psnr - self.before.luma_psnr
 
     def record(self) -> Card:
         """The numbers, for the card."""
@@ -55,6 +71,7 @@ class Compared:
             "frames": len(self.truth),
             "bicubic": asdict(self.before),
             "model": asdict(self.after),
+            "limit": asdict(self.limit),
         }
 
 
@@ -67,10 +84,20 @@ def compare(name: str, truth: Frames, how: Degradation, enhance: Enhancer) -> Co
     """Degrade, enhance, measure."""
     degraded = apply(truth, how)
     bicubic, enhanced = larger(degraded, how.scale), enhance(degraded)
+    before = measure(truth, bicubic)
     return Compared(
         clip=name, truth=truth, degraded=degraded, bicubic=bicubic, enhanced=enhanced,
-        before=measure(truth, bicubic), after=measure(truth, enhanced),
+        before=before, after=measure(truth, enhanced), limit=_limit(truth, how, bicubic, before),
     )  # fmt: skip
+
+
+def _limit(truth: Frames, how: Degradation, bicubic: Frames, before: Quality) -> Limit:
+    """The encoder's error is what it changes in bicubic's result."""
+    unharmed = larger(apply(truth, replace(how, crf=None, noise=0.0)), how.scale)
+    return Limit(
+        gain=max(0.0, psnr(unharmed, bicubic) - before.psnr),
+        luma_gain=max(0.0, luma_psnr(unharmed, bicubic) - before.luma_psnr),
+    )
 
 
 def scenes(length: int) -> Iterator[tuple[str, Frames]]:

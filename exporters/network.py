@@ -24,6 +24,7 @@ import torch
 from exporters.checkpoint import read_weights
 from exporters.declaration import HEIGHT, OUTPUT, WIDTH, Model, Precision, Reference, Tensors
 from exporters.errors import ExportFailed
+from exporters.shuffle import bytes_before_shuffle
 
 OPSET = 20
 """The newest the exporter writes; ONNX Runtime 1.17 and later read it, which all Triton containers since 24.02 have."""
@@ -47,9 +48,8 @@ class Network:
 
     def graph(self, model: Model) -> onnx.ModelProto:
         """By tracing. Raises ExportFailed when an operator has no ONNX equivalent."""
-        return _trace(
-            self._between_edges(self.rewrite(self.load()), model, half=model.precision is Precision.FP16), model
-        )
+        edges = self._between_edges(self.rewrite(self.load()), model, half=model.precision is Precision.FP16)
+        return bytes_before_shuffle(_trace(edges, model))
 
     def reference(self, model: Model) -> Reference:
         """By torch itself, in fp32."""

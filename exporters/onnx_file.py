@@ -17,6 +17,7 @@ from exporters.declaration import FP16, FP32, INPUT, OUTPUT, Kind, Model, Precis
 from exporters.errors import ExportFailed
 from exporters.labels import Labels
 from exporters.parity import session
+from exporters.shuffle import bytes_before_shuffle
 
 _STANDARD = {"", "ai.onnx", "com.microsoft"}  # the last one's operators every ONNX Runtime has built in
 _FLOATS = {TensorProto.FLOAT: np.float32, TensorProto.FLOAT16: np.float16}
@@ -39,7 +40,7 @@ class Wrapped:
     def graph(self, model: Model) -> onnx.ModelProto:
         """With the conversions inside."""
         del model
-        return _wrap(self.inner, half=self.half)
+        return between_frames(self.inner, half=self.half)
 
     def reference(self, model: Model) -> Reference:
         """The file as it came, with the conversions done outside."""
@@ -182,7 +183,8 @@ def _multiple(recipe: Wrapped, scale: int) -> int:
     raise ExportFailed("no multiple of 64 pixels will do for it")
 
 
-def _wrap(inner: onnx.ModelProto, *, half: bool) -> onnx.ModelProto:
+def between_frames(inner: onnx.ModelProto, *, half: bool = False) -> onnx.ModelProto:
+    """A graph that takes and gives floats, NCHW, 0 to 1, between uint8 frames, NHWC; `half` for one in fp16."""
     model = onnx.ModelProto()
     model.CopyFrom(inner)
     graph = model.graph
@@ -201,7 +203,7 @@ def _wrap(inner: onnx.ModelProto, *, half: bool) -> onnx.ModelProto:
     out = [frames[0], "out_height", "out_width", 3]
     graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.UINT8, out))
     model.producer_name, model.producer_version, model.doc_string = "framewire", "", ""
-    return model
+    return bytes_before_shuffle(model)
 
 
 def _add_constants(graph: onnx.GraphProto, dtype: Any) -> None:

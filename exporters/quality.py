@@ -34,7 +34,9 @@ class Quality:
     """Frames beside the truth."""
 
     psnr: float
-    """Decibels; more is better."""
+    """Over red, green and blue, in decibels; more is better."""
+    luma_psnr: float
+    """Over luma alone, as papers on super-resolution give it, in decibels; more is better."""
     ssim: float
     """-1 to 1; more is better."""
     warp_error: float
@@ -46,16 +48,20 @@ class Quality:
 def measure(truth: Frames, result: Frames) -> Quality:
     """All of it."""
     warp_error, flicker = unsteadiness(truth, result)
-    return Quality(psnr=psnr(truth, result), ssim=ssim(truth, result), warp_error=warp_error, flicker=flicker)
+    return Quality(
+        psnr=psnr(truth, result), luma_psnr=luma_psnr(truth, result), ssim=ssim(truth, result),
+        warp_error=warp_error, flicker=flicker,
+    )  # fmt: skip
 
 
 def psnr(truth: Frames, result: Frames) -> float:
     """Peak signal-to-noise ratio over all values of all frames, in decibels; BEST at most."""
-    errors = [
-        np.square(a.astype(np.float32) - b, dtype=np.float32).mean(dtype=np.float64) for a, b in _pairs(truth, result)
-    ]
-    error = float(np.mean(errors))
-    return BEST if error == 0 else min(BEST, 10 * math.log10(255**2 / error))
+    return _decibels([_squared(a.astype(np.float32) - b) for a, b in _pairs(truth, result)])
+
+
+def luma_psnr(truth: Frames, result: Frames) -> float:
+    """As `psnr`, of luma: chroma is coded at half the resolution, and little of it can be brought back."""
+    return _decibels([_squared(_luma(a) - _luma(b)) for a, b in _pairs(truth, result)])
 
 
 def ssim(truth: Frames, result: Frames) -> float:
@@ -103,6 +109,15 @@ def _pairs(truth: Frames, result: Frames) -> Iterator[tuple[NDArray[np.uint8], N
 def _luma(frame: NDArray[np.uint8]) -> NDArray[np.float32]:
     luma: NDArray[np.float32] = frame.astype(np.float32) @ _LUMA
     return luma
+
+
+def _squared(difference: NDArray[np.float32]) -> float:
+    return float(np.square(difference).mean(dtype=np.float64))
+
+
+def _decibels(errors: list[float]) -> float:
+    error = float(np.mean(errors))
+    return BEST if error == 0 else min(BEST, 10 * math.log10(255**2 / error))
 
 
 def _ssim(a: Luma, b: Luma) -> float:

@@ -59,7 +59,7 @@ def command(
     cache = target / _TIMING_CACHE
     plan = Plan(
         model=known,
-        graph=(folder / GRAPH).read_bytes(),
+        graph=casts_at_edges((folder / GRAPH).read_bytes()),
         precision=name.precision,
         frames=_frames(calibrate, frames) if calibrate else None,
     )

@@ -55,7 +55,7 @@ def command(
     if not found.clips:
         screen.words(f"{found.model.kind}: there is no truth to measure its quality against")
     for clip in found.clips:
-        screen.record({"clip": {**clip.record(), "gain": round(clip.gain, 3)}})
+        screen.record({"clip": {**clip.record(), "gain": round(clip.gain, 3), "luma_gain": round(clip.luma_gain, 3)}})
     if found.clips:
         screen.words(_table(found.clips))
     if sheet and found.clips:
@@ -70,7 +70,17 @@ def command(
 
 def _table(clips: tuple[Compared, ...]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in ("clip", "PSNR of bicubic", "PSNR", "gain", "SSIM of bicubic", "SSIM", "warping error", "flicker"):
+    for heading in (
+        "clip",
+        "PSNR of bicubic",
+        "PSNR",
+        "gain",
+        "of luma",
+        "SSIM of bicubic",
+        "SSIM",
+        "warping error",
+        "flicker",
+    ):
         table.add_column(heading, justify="left" if heading == "clip" else "right", no_wrap=True)
     for clip in clips:
         a, b = clip.before, clip.after
@@ -79,6 +89,7 @@ def _table(clips: tuple[Compared, ...]) -> Table:
             f"{a.psnr:.2f} dB",
             f"{b.psnr:.2f} dB",
             f"{clip.gain:+.2f} dB",
+            f"{clip.luma_gain:+.2f} dB",
             f"{a.ssim:.4f}",
             f"{b.ssim:.4f}",
             f"{a.warp_error:.3f} -> {b.warp_error:.3f}",

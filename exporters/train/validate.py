@@ -71,24 +71,34 @@ def film(graph: bytes, *, carry: bool = True) -> Enhancer:
     return enhance
 
 
+_HEADINGS = (
+    *("clip", "PSNR of bicubic", "PSNR", "gain", "at most", "gain of luma", "at most", "SSIM of bicubic", "SSIM"),
+    *("warp error of bicubic", "warp error", "flicker of bicubic", "flicker"),
+)
+
+
 def table(results: Sequence[Compared]) -> str:
     """The results as a Markdown table."""
-    head = "| clip | PSNR of bicubic | PSNR | gain | SSIM of bicubic | SSIM | warp error of bicubic | warp error |"
-    head += " flicker of bicubic | flicker |"
-    return "\n".join([head, "|---" * 10 + "|", *map(_row, results)]) + "\n"
+    return "\n".join([f"| {' | '.join(_HEADINGS)} |", "|---" * len(_HEADINGS) + "|", *map(_row, results)]) + "\n"
 
 
 def _row(result: Compared) -> str:
-    a, b = result.before, result.after
+    a, b, limit = result.before, result.after, result.limit
     cells = (
-        f"{result.clip} | {a.psnr:.2f} | {b.psnr:.2f} | {result.gain:+.2f} | {a.ssim:.4f} | {b.ssim:.4f}"
+        f"{result.clip} | {a.psnr:.2f} | {b.psnr:.2f} | {result.gain:+.2f} | {limit.gain:.1f}"
+        f" | {result.luma_gain:+.2f} | {limit.luma_gain:.1f} | {a.ssim:.4f} | {b.ssim:.4f}"
         f" | {a.warp_error:.3f} | {b.warp_error:.3f} | {a.flicker:.3f} | {b.flicker:.3f}"
     )
     return f"| {cells} |"
 
 
 def _json(results: Sequence[Compared]) -> str:
-    return json.dumps([{**result.record(), "gain": result.gain} for result in results], indent=2) + "\n"
+    return (
+        json.dumps(
+            [{**result.record(), "gain": result.gain, "luma_gain": result.luma_gain} for result in results], indent=2
+        )
+        + "\n"
+    )
 
 
 def _graph(known: networks.Network, weights: Path | None) -> bytes:

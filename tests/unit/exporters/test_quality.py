@@ -30,6 +30,18 @@ def test_psnr_of_an_error_of_one_level_everywhere_is_its_definition() -> None:
     assert quality.psnr(film, film + np.uint8(1)) == pytest.approx(20 * np.log10(255))
 
 
+def test_an_error_of_chroma_alone_is_none_of_luma() -> None:
+    grey = np.full((2, 16, 16, 3), 120, np.uint8)
+    tinted = grey + np.array([19, 0, -50], np.int64).astype(np.uint8)  # 0.299 * 19 = 0.114 * 50, nearly
+    assert quality.psnr(grey, tinted) < 20
+    assert quality.luma_psnr(grey, tinted) > 80
+
+
+def test_luma_counts_all_of_an_error_that_has_no_colour() -> None:
+    film = np.full((2, 16, 16, 3), 100, np.uint8)
+    assert quality.luma_psnr(film, film + np.uint8(1)) == pytest.approx(20 * np.log10(255), abs=1e-3)
+
+
 def test_similarity_of_flat_pictures_is_never_above_one() -> None:
     film = np.full((1, 40, 40, 3), 250, np.uint8)
     assert quality.ssim(film, film - np.uint8(1)) <= 1
