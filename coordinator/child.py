@@ -42,6 +42,9 @@ class RunnerProcess:
         self._stdin, self._stdout = process.stdin, process.stdout
         self._settings = settings
         self._stopped = False
+        self._first = asyncio.create_task(self._read(), name="first report of a runner")
+        self._first.add_done_callback(_retrieve)
+        self._first_is_told = False
         self.folder = folder
         """The only one it can reach; None when its order will say that."""
 
@@ -70,6 +73,15 @@ class RunnerProcess:
         """Whether it has not ended yet, as far as is known."""
         return self._process.returncode is None
 
+    @property
+    def warm(self) -> bool:
+        """Whether it has said that it is ready, and has not ended since, as far as is known."""
+        return self.alive and _says_ready(self._first)
+
+    def when_ready(self, call: Callable[[], None]) -> None:
+        """Have `call` called once it is ready, or will never be."""
+        self._first.add_done_callback(lambda _: call())
+
     async def send(self, order: RunnerOrder) -> None:
         """Hand over the job. Raises WorkerError (RUNNER_CRASHED, retryable) when nobody is there to take it."""
         payload = order.SerializeToString()
@@ -89,7 +101,8 @@ class RunnerProcess:
         while not last:
             report = await self._next()
             last = report.WhichOneof("kind") in _LAST
-            yield report
+            if report.WhichOneof("kind") != "ready":
+                yield report
 
     async def stop(self) -> None:
         """End it and whatever it started: SIGTERM, then SIGKILL after the grace. Idempotent."""
@@ -104,21 +117,30 @@ class RunnerProcess:
         self._signal(signal.SIGKILL)
         await self._process.wait()
         self._stopped = True
+        self._first.cancel()
+        await asyncio.wait({self._first})  # two cannot read at once
         await self._drop_output()
 
     async def _next(self) -> RunnerReport:
         try:
             async with asyncio.timeout(self._settings.silence):
-                size = int.from_bytes(await self._stdout.readexactly(_LENGTH), "big")
-                if size > _LARGEST_REPORT:
-                    raise _crashed(f"the runner announced a report of {size} bytes")
-                return RunnerReport.FromString(await self._stdout.readexactly(size))
+                if self._first_is_told:
+                    return await self._read()
+                report = await asyncio.shield(self._first)
+                self._first_is_told = True
+                return report
         except asyncio.IncompleteReadError:
             raise await self._death() from None
         except TimeoutError:
             raise _crashed(f"the runner said nothing for {self._settings.silence:g} s and was killed") from None
         except DecodeError:
             raise _crashed("the runner sent a report that cannot be read") from None
+
+    async def _read(self) -> RunnerReport:
+        size = int.from_bytes(await self._stdout.readexactly(_LENGTH), "big")
+        if size > _LARGEST_REPORT:
+            raise _crashed(f"the runner announced a report of {size} bytes")
+        return RunnerReport.FromString(await self._stdout.readexactly(size))
 
     async def _death(self) -> WorkerError:
         """The error that says how it died; it has closed its pipes, so that its end is near or forced."""
@@ -150,14 +172,30 @@ class RunnerPool:
     The next is started a while after one was taken: it would take the processor from the job that begins.
     """
 
-    def __init__(self, settings: RunnerSettings, place: Callable[[], RunnerPlace] | None = None) -> None:
-        """`place`: makes a new one for a runner; None: each learns from its order where it will work."""
+    def __init__(
+        self,
+        settings: RunnerSettings,
+        place: Callable[[], RunnerPlace] | None = None,
+        *,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`place`: makes a new one for a runner; None: each learns from its order where it will work.
+
+        `changed` is called when `warm` may be another.
+        """
         self._settings = settings
         self._place = place
+        self._changed = changed
         self._spare: asyncio.Task[RunnerProcess] | None = None
         self._refill: asyncio.TimerHandle | None = None
         self._taking = asyncio.Lock()
         self._stopped = False
+
+    @property
+    def warm(self) -> int:
+        """Runners that are ready for a job that would come now."""
+        spare = self._spare
+        return int(spare is not None and spare.done() and not spare.exception() and spare.result().warm)
 
     async def start(self) -> None:
         """Start the first spare; returns without waiting for it."""
@@ -226,8 +264,13 @@ class RunnerPool:
             place = self._place() if self._place else None
         except OSError as error:
             raise _crashed(f"there is no folder for a runner: {error}") from error
-        self._spare = asyncio.create_task(RunnerProcess.start(self._settings, place), name="spare runner")
+        self._spare = asyncio.create_task(self._start(place), name="spare runner")
         return self._spare
+
+    async def _start(self, place: RunnerPlace | None) -> RunnerProcess:
+        runner = await RunnerProcess.start(self._settings, place)
+        runner.when_ready(self._changed)
+        return runner
 
 
 async def to_the_end(stopping: Coroutine[None, None, None]) -> None:
@@ -238,6 +281,19 @@ async def to_the_end(stopping: Coroutine[None, None, None]) -> None:
     except asyncio.CancelledError:
         await asyncio.wait({task})
         raise
+
+
+def _says_ready(first: asyncio.Task[RunnerReport]) -> bool:
+    """Whether this, a runner's first report, is there and says so."""
+    if not first.done() or first.cancelled() or first.exception() is not None:
+        return False
+    return first.result().WhichOneof("kind") == "ready"
+
+
+def _retrieve(first: asyncio.Task[RunnerReport]) -> None:
+    """A runner that ends before its first report is nobody's fault until somebody asks for it."""
+    if not first.cancelled():
+        first.exception()
 
 
 def _crashed(message: str) -> WorkerError:

@@ -21,6 +21,7 @@ from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import Inspection, inspect
 from coordinator.media.sound.edited import FADE
 from coordinator.media.thumbnail import make_film_thumbnail, make_thumbnail
+from coordinator.moments import Moments
 from coordinator.order import Order, Reports, Result
 from coordinator.pipeline import Pipeline
 from coordinator.progress import ProgressMeter
@@ -65,7 +66,14 @@ class _Done:
 class Job:
     """One order, executed once."""
 
-    def __init__(self, order: RunnerOrder, send: Callable[[RunnerReport], None], connect: Connect) -> None:
+    def __init__(
+        self,
+        order: RunnerOrder,
+        send: Callable[[RunnerReport], None],
+        connect: Connect,
+        moments: Moments | None = None,
+    ) -> None:
+        """`moments`: where the ways to the first frame are noted behind those that are."""
         self._order = order
         self._send = send
         self._connect = connect
@@ -76,6 +84,7 @@ class Job:
         self._pipeline: Pipeline | None = None
         self._remarks: list[str] = []
         self._handed_over = False
+        self._moments = moments or Moments()
 
     def execute(self) -> None:
         """Do it and report how it ended. Raises flow.Aborted after `stop`."""
@@ -113,10 +122,12 @@ class Job:
         began = time.monotonic()
         # connected first: then the network can be closed before the first byte of a stranger's file is looked at
         server = self._connect(self._order.inference if models_of(self._order.steps) else InferenceAddress())
+        self._moments.note("model server connected")
         meter = ProgressMeter(0, self._progress)
         # from beginning to end: looking for the first picture of a long file and comparing it take their time, too
         with contextlib.closing(server) if server else contextlib.nullcontext(), _kept_alive(meter):
             inspection = inspect(self._source, self._limits)
+            self._moments.note("film looked into")
             self._send(RunnerReport(probed=inspection.media))
             meter.expect(inspection.video.frames)
             done = self._process(inspection, server, meter)
@@ -126,6 +137,7 @@ class Job:
 
     def _process(self, inspection: Inspection, server: InferenceServer | None, meter: ProgressMeter) -> _Done:
         steps = prepare_steps(frame_steps(self._order.steps), server) if server else []
+        self._moments.note("contracts read")
         order = self._pipeline_order(inspection, server, meter)
         if order.edits is not None:
             meter.expect(expected_frames(order.edits, inspection))
@@ -133,6 +145,7 @@ class Job:
             frames=meter.update,
             unit=lambda unit: self._send(RunnerReport(segment=unit)),
             preview=lambda preview: self._send(RunnerReport(preview=preview)),
+            moment=self._moments.note,
         )
         done = self._cut(order, inspection, reports) or self._encode(order, inspection, steps, server, reports)
         meter.finish(done.result.frames_out)
@@ -223,6 +236,7 @@ class Job:
             fidelity.cut.CopyFrom(done.cut)
             fidelity.av_drift_ms = max(fidelity.av_drift_ms, done.cut.largest_offset_ms)
         fidelity.usage.CopyFrom(usage_message(result, wall=time.monotonic() - began, cpu=time.process_time()))
+        fidelity.usage.start.extend(self._moments.messages())
         thumbnail = self._thumbnail(made, result)
         for line in usage_lines(result):
             log.info("%s", line)

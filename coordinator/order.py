@@ -29,6 +29,8 @@ class Reports:
     """Frames written so far, those of earlier attempts included; often."""
     unit: Callable[[StoredSegment], None] = lambda _: None
     """A unit is closed."""
+    moment: Callable[[str], None] = lambda _: None
+    """Something on the way to the first frame is done."""
     preview: Callable[[Preview], None] | None = None
     """A frame before and after; None: nobody wants to see any."""
 

@@ -94,7 +94,9 @@ class Pipeline:
             self._order.source, self._limits, wanted=self._order.container, edited=self._order.edits is not None
         )
         with ExitStack() as stack:
+            self._reports.moment("tracks looked at")
             reader, items = self._open(stack)
+            self._reports.moment("film opened")
             pools = self._open_pools(stack)
             stages = self._unit_stages(reader)
             stack.callback(stages.abort)

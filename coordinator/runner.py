@@ -1,7 +1,7 @@
 """The child process that executes one job: `python -m coordinator.runner`.
 
     stdin   one RunnerOrder; then it stays open: its end means that the parent died or wants the runner to stop
-    stdout  RunnerReports, the last of them `done` or `failed`
+    stdout  RunnerReports, the first of them `ready`, before any order; the last `done` or `failed`
     exit    0 after `done` or `failed`; 143 after SIGTERM or the end of stdin
 
 Messages are length-prefixed (4 bytes, big endian). The runner may be started before there is a job and wait
@@ -30,13 +30,14 @@ from coordinator.inference import regions
 from coordinator.inference.interface import InferenceServer
 from coordinator.inference.triton import TritonServer
 from coordinator.job import Connect, Job
+from coordinator.moments import Moments
 from coordinator.sandbox import Access, Mode, SandboxLimits, begin, bound_files, enter, seal
 from coordinator.settings import sandbox_mode
 from framewire.environment import Environment
 from framewire.errors import FramewireError
 from framewire.logs import configure, log_context
 from framewire.v1.job_pb2 import Error
-from framewire.work.v1.work_pb2 import InferenceAddress, RunnerFailed, RunnerOrder, RunnerReport
+from framewire.work.v1.work_pb2 import InferenceAddress, RunnerFailed, RunnerOrder, RunnerReady, RunnerReport
 
 STOPPED = 128 + signal.SIGTERM
 STOP_SECONDS = 5.0
@@ -83,8 +84,12 @@ def main(connect: Connect, variables: Mapping[str, str]) -> int:
     connect = _sealing(connect, mode)
     place = RunnerPlace.of(environment)
     server = _go_ahead(place, mode, connect) if place else None
+    moments = Moments()
     with _left_when_lost(server):
+        with contextlib.suppress(BrokenPipeError):  # the end of stdin says the same
+            reports.send(RunnerReport(ready=RunnerReady()))
         order = _read_order()
+    moments.note("order read")
     if order is None:
         return 0
     with log_context(job_id=order.job_id, attempt=order.attempt):
@@ -96,7 +101,7 @@ def main(connect: Connect, variables: Mapping[str, str]) -> int:
         except FramewireError as error:
             reports.send(RunnerReport(failed=RunnerFailed(error=Error(code=error.code, message=error.message))))
             return 0
-        return _execute(Job(order, reports.send, connect if server is None else lambda _: server))
+        return _execute(Job(order, reports.send, connect if server is None else lambda _: server, moments))
 
 
 def _execute(job: Job) -> int:

@@ -15,12 +15,13 @@ from pathlib import Path
 
 from framewire.v1.asset_pb2 import MediaInfo, VideoInfo
 from framewire.v1.job_pb2 import Error, FidelityReport, LogLine, Preview, Progress, Segment
-from framewire.work.v1.work_pb2 import RunnerDone, RunnerFailed, RunnerOrder, RunnerReport, StoredSegment
+from framewire.work.v1.work_pb2 import RunnerDone, RunnerFailed, RunnerOrder, RunnerReady, RunnerReport, StoredSegment
 
 MEDIA = MediaInfo(container="scripted", duration=1.0, video=VideoInfo(codec="none", width=4, height=2, frames=10))
 
 
 def main() -> None:
+    send(RunnerReport(ready=RunnerReady()))
     size = int.from_bytes(sys.stdin.buffer.read(4), "big")
     if not size:
         return

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path, PurePath
 from typing import TypeAlias
 
@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator.child import RunnerProcess, to_the_end
 from coordinator.disposition import Done
+from coordinator.moments import Moments
 from coordinator.worker.files import Files
 from coordinator.worker.journal import Journal
 from coordinator.worker.keys import AttemptKeys
@@ -29,7 +30,7 @@ from framewire.jobs.segments import Committed
 from framewire.lifecycle import together
 from framewire.steps.catalogue import models_of
 from framewire.v1.asset_pb2 import ASSET_STATE_READY, Asset, MediaInfo
-from framewire.v1.job_pb2 import LogLine, Progress
+from framewire.v1.job_pb2 import LogLine, Progress, Usage
 from framewire.work.v1.work_pb2 import (
     JobOrder,
     RunnerDone,
@@ -47,13 +48,24 @@ Linger: TypeAlias = Callable[[], float]
 class Attempt:
     """Runs in a folder of its own, which is gone afterwards; so is the runner."""
 
-    def __init__(self, order: JobOrder, journal: Journal, tools: Tools, keys: AttemptKeys, *, linger: Linger) -> None:
+    def __init__(
+        self,
+        order: JobOrder,
+        journal: Journal,
+        tools: Tools,
+        keys: AttemptKeys,
+        *,
+        linger: Linger,
+        moments: Moments,
+    ) -> None:
         """`linger` is asked, when the attempt ends early, for how many seconds closed segments may still be stored."""
         self._order = order
         self._journal = journal
         self._tools = tools
         self._keys = keys
         self._linger = linger
+        self._moments = moments
+        self._warm = False
         self._overall = OverallProgress(interval=tools.settings.progress_interval)
         self._previews = PreviewPace()
 
@@ -63,6 +75,8 @@ class Attempt:
         try:
             # a runner that is to use the GPU itself may reach more, and hears of that with its order
             async with self._tools.runners.lend(ahead=not self._order.output.hardware) as runner:
+                self._moments.note("runner taken")
+                self._warm = runner.warm
                 folder = runner.folder or self._tools.scratch.job_folder(self._order.job_id)
                 return await self._run(folder, runner)
         finally:
@@ -72,7 +86,7 @@ class Attempt:
     async def _run(self, folder: Path, runner: RunnerProcess) -> Done:
         files = Files.below(folder, suffix=_suffix(self._order.output_filename))
         async with AsyncExitStack() as held:
-            await together(self._fetch(files), held.enter_async_context(self._lease()))
+            await together(self._fetch(files), held.enter_async_context(self._leased()))
             committed = await self._committed()
             resume = await fetch_committed(self._order, committed, files.resume, self._tools)
             commits = Commits(self._order, self._journal, self._tools, committed[: len(resume)])
@@ -93,6 +107,7 @@ class Attempt:
         """`held`: what the runner holds; given back before the result is stored."""
         try:
             await runner.send(self._runner_order(files, resume))
+            self._moments.note("order sent")
             done = await self._follow(runner, files, commits)
             await held.aclose()
             facts = await self._store(files.output, done.fidelity.frames_out)
@@ -102,7 +117,15 @@ class Attempt:
             await commits.close(within=self._linger())
             raise
         await commits.close(within=0.0)  # the result takes their place
+        self._tell_start(done.fidelity.usage)
         return Done(output=self._asset(facts, done.media, thumbnail=thumbnail), fidelity=done.fidelity)
+
+    def _tell_start(self, usage: Usage) -> None:
+        """What the worker did comes before what the runner says it did."""
+        start = [*self._moments.messages(), *usage.start]
+        del usage.start[:]
+        usage.start.extend(start)
+        usage.warm = self._warm
 
     async def _committed(self) -> Committed:
         patience = self._tools.settings.patience
@@ -111,6 +134,13 @@ class Attempt:
     async def _fetch(self, files: Files) -> None:
         fetching = self._tools.transfer.fetch(self._order.inputs[0], files.input)
         await together(self._show("fetch", Progress()), fetching)
+        self._moments.note("input fetched")
+
+    @asynccontextmanager
+    async def _leased(self) -> AsyncIterator[None]:
+        async with self._lease():
+            self._moments.note("models leased")
+            yield
 
     def _lease(self) -> AbstractAsyncContextManager[None]:
         purpose = f"{self._order.job_id}/{self._journal.attempt}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import datetime
 from typing import Final
 
 from coordinator.disposition import (
@@ -17,6 +18,7 @@ from coordinator.disposition import (
     after_failure,
     exhausted,
 )
+from coordinator.moments import Moments
 from coordinator.worker.attempt import Attempt
 from coordinator.worker.journal import Journal
 from coordinator.worker.keys import AttemptKeys
@@ -36,8 +38,15 @@ LINGER_FAILED: Final = 10.0
 class JobRun:
     """One job as long as this worker has it. `halt` ends it early; `run` returns how it ended, and never raises."""
 
-    def __init__(self, order: JobOrder, tools: Tools, *, placement: str = "own") -> None:
+    def __init__(
+        self, order: JobOrder, tools: Tools, *, placement: str = "own", stored: datetime | None = None
+    ) -> None:
+        """`stored`: when the order was queued."""
         self.order = order
+        self._moments = Moments()
+        if stored is not None:
+            self._moments.note("order queued", stored)
+        self._moments.note("order pulled")
         self._placement = placement
         self.journal: Journal | None = None
         """None until the job's log was read."""
@@ -72,6 +81,7 @@ class JobRun:
     async def _attempt(self) -> Disposition:
         bus, settings = self._tools.bus, self._tools.settings
         self.journal = await Journal.open(bus.events, self.order, worker=settings.name, patience=settings.patience)
+        self._moments.note("log read")
         if self.journal.is_of_later_order:
             return Outdated()
         if await patiently(lambda: bus.cancellations.is_requested(self.order.job_id), patience=settings.patience):
@@ -80,11 +90,13 @@ class JobRun:
             return GiveUp(error=exhausted(self._max_attempts, "the worker of the last one was lost"))
         if self._halted is not None:  # the cancellation may have been swallowed: see framewire.lifecycle.end
             return self._halted
+        self._moments.note("cancellation looked for")
         await self.journal.begin(self._placement)
+        self._moments.note("attempt begun")
         return await self._within_limit(self.journal)
 
     async def _within_limit(self, journal: Journal) -> Done:
-        attempt = Attempt(self.order, journal, self._tools, self.keys, linger=self._linger)
+        attempt = Attempt(self.order, journal, self._tools, self.keys, linger=self._linger, moments=self._moments)
         limit = asyncio.timeout(self._tools.settings.attempt_limit)
         try:
             async with limit:

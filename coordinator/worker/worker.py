@@ -54,8 +54,10 @@ class Worker:
         self._settings = settings
         self._bus = bus
         self._store = store
-        self._runners = RunnerPool(runner_settings, self._place if settings.inference.url else None)
         self._announcer = Announcer(bus.workers, self._status, interval=settings.announce_interval)
+        self._runners = RunnerPool(
+            runner_settings, self._place if settings.inference.url else None, changed=self._announcer.poke
+        )
         self._keeper = ModelKeeper(models, bus.models, bus.workers, worker=settings.name, budget=settings.model_memory)
         self._models = ModelWatch(
             models, self._keeper, interval=settings.announce_interval, changed=self._announcer.poke
@@ -184,7 +186,7 @@ class Worker:
         elif job_id in self._running:
             await self._take_again(delivery, *self._running[job_id])
         else:
-            run = JobRun(delivery.order, tools, placement=delivery.placement)
+            run = JobRun(delivery.order, tools, placement=delivery.placement, stored=delivery.stored)
             hold = Hold(delivery, tools)
             self._running[job_id] = run, hold
             task = self._spawn(self._work(run, hold, tools))
@@ -243,6 +245,7 @@ class Worker:
             draining=self._controls.draining or self._stopping.is_set(),
             priorities=self._settings.priorities,
             model_memory=self._keeper.memory(),
+            warm_runners=self._runners.warm,
         )
 
     def _on_controls(self) -> None:

@@ -778,12 +778,16 @@ class Usage(message.Message):
     FRAMES_FIELD_NUMBER: builtins.int
     PARTS_FIELD_NUMBER: builtins.int
     FIRST_FRAME_TIME_FIELD_NUMBER: builtins.int
+    START_FIELD_NUMBER: builtins.int
+    WARM_FIELD_NUMBER: builtins.int
     wall_seconds: builtins.float
     """From the order to the finished file, on the worker; fetching and storing are not in it."""
     cpu_seconds: builtins.float
     """Of the runner; what the model server used is not in it."""
     frames: builtins.int
     """Frames this attempt made; those of earlier attempts are not among them."""
+    warm: builtins.bool
+    """The runner had been started ahead and was ready when the job came."""
     @builtins.property
     def parts(self) -> containers.RepeatedCompositeFieldContainer[PartUsage]:
         """In the order of a frame's way."""
@@ -791,6 +795,10 @@ class Usage(message.Message):
     @builtins.property
     def first_frame_time(self) -> timestamp_pb2.Timestamp:
         """When the first frame had been decoded, by the worker's clock; not set when there was none left to do."""
+
+    @builtins.property
+    def start(self) -> containers.RepeatedCompositeFieldContainer[StartMoment]:
+        """What the attempt came through before its first frame, in order."""
 
     def __init__(
         self,
@@ -800,10 +808,38 @@ class Usage(message.Message):
         frames: builtins.int = ...,
         parts: abc.Iterable[PartUsage] | None = ...,
         first_frame_time: timestamp_pb2.Timestamp | None = ...,
+        start: abc.Iterable[StartMoment] | None = ...,
+        warm: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["first_frame_time", b"first_frame_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["cpu_seconds", b"cpu_seconds", "first_frame_time", b"first_frame_time", "frames", b"frames", "parts", b"parts", "wall_seconds", b"wall_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cpu_seconds", b"cpu_seconds", "first_frame_time", b"first_frame_time", "frames", b"frames", "parts", b"parts", "start", b"start", "wall_seconds", b"wall_seconds", "warm", b"warm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class StartMoment(message.Message):
+    """Something on the way from the queue to the first frame."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """e.g. `order queued`, `order pulled`, `input fetched`, `order read`, `film looked into`."""
+    @builtins.property
+    def time(self) -> timestamp_pb2.Timestamp:
+        """When it was done, by the clock of whoever did it."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["name", b"name", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,6 +37,7 @@ class Worker(message.Message):
     DRAINING_FIELD_NUMBER: builtins.int
     TIME_FIELD_NUMBER: builtins.int
     MODEL_MEMORY_FIELD_NUMBER: builtins.int
+    WARM_RUNNERS_FIELD_NUMBER: builtins.int
     worker: builtins.str
     slots: builtins.int
     """Jobs it runs at once."""
@@ -44,6 +45,8 @@ class Worker(message.Message):
     """Takes a job only while more than this many wait in its lane; not set: whenever a slot is free."""
     draining: builtins.bool
     """Finishes what runs and takes nothing new."""
+    warm_runners: builtins.int
+    """Runners that were started ahead, wait for a job and are ready for it."""
     @builtins.property
     def lanes(self) -> containers.RepeatedScalarFieldContainer[step_pb2.Lane.ValueType]: ...
     @builtins.property
@@ -73,10 +76,11 @@ class Worker(message.Message):
         draining: builtins.bool = ...,
         time: timestamp_pb2.Timestamp | None = ...,
         model_memory: ModelMemory | None = ...,
+        warm_runners: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "model_memory", b"model_memory", "overflow_after", b"overflow_after", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "draining", b"draining", "lanes", b"lanes", "model_memory", b"model_memory", "models", b"models", "overflow_after", b"overflow_after", "priorities", b"priorities", "running_job_ids", b"running_job_ids", "slots", b"slots", "time", b"time", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "draining", b"draining", "lanes", b"lanes", "model_memory", b"model_memory", "models", b"models", "overflow_after", b"overflow_after", "priorities", b"priorities", "running_job_ids", b"running_job_ids", "slots", b"slots", "time", b"time", "warm_runners", b"warm_runners", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__overflow_after: _TypeAlias = typing.Literal["overflow_after"]  # noqa: Y015
     _WhichOneofArgType__overflow_after: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after"]  # noqa: Y015

@@ -129,6 +129,7 @@ class OperationsHandlers:
             draining=self._fleet.is_draining(status),
             time=status.time if status.HasField("time") else None,
             model_memory=status.model_memory if status.HasField("model_memory") else None,
+            warm_runners=status.warm_runners,
         )
         if status.HasField("overflow_after"):
             worker.overflow_after = status.overflow_after

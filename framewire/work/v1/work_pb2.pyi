@@ -126,6 +126,7 @@ class WorkerStatus(message.Message):
     DRAINING_FIELD_NUMBER: builtins.int
     PRIORITIES_FIELD_NUMBER: builtins.int
     MODEL_MEMORY_FIELD_NUMBER: builtins.int
+    WARM_RUNNERS_FIELD_NUMBER: builtins.int
     worker: builtins.str
     slots: builtins.int
     """Jobs it runs at once, and runs now."""
@@ -133,6 +134,8 @@ class WorkerStatus(message.Message):
     """Takes a job only while more than this many wait in its lane; not set: whenever a slot is free."""
     draining: builtins.bool
     """Finishes what runs and takes nothing new."""
+    warm_runners: builtins.int
+    """Runners that wait for a job and are ready for it."""
     @builtins.property
     def lanes(self) -> containers.RepeatedScalarFieldContainer[step_pb2.Lane.ValueType]: ...
     @builtins.property
@@ -160,10 +163,11 @@ class WorkerStatus(message.Message):
         draining: builtins.bool = ...,
         priorities: abc.Iterable[builtins.int] | None = ...,
         model_memory: operations_pb2.ModelMemory | None = ...,
+        warm_runners: builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "model_memory", b"model_memory", "overflow_after", b"overflow_after", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "draining", b"draining", "lanes", b"lanes", "model_memory", b"model_memory", "models", b"models", "overflow_after", b"overflow_after", "priorities", b"priorities", "running_job_ids", b"running_job_ids", "slots", b"slots", "time", b"time", "worker", b"worker"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after", "draining", b"draining", "lanes", b"lanes", "model_memory", b"model_memory", "models", b"models", "overflow_after", b"overflow_after", "priorities", b"priorities", "running_job_ids", b"running_job_ids", "slots", b"slots", "time", b"time", "warm_runners", b"warm_runners", "worker", b"worker"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__overflow_after: _TypeAlias = typing.Literal["overflow_after"]  # noqa: Y015
     _WhichOneofArgType__overflow_after: _TypeAlias = typing.Literal["_overflow_after", b"_overflow_after"]  # noqa: Y015
@@ -476,6 +480,7 @@ class RunnerReport(message.Message):
     LOG_FIELD_NUMBER: builtins.int
     SEGMENT_FIELD_NUMBER: builtins.int
     PREVIEW_FIELD_NUMBER: builtins.int
+    READY_FIELD_NUMBER: builtins.int
     @builtins.property
     def probed(self) -> asset_pb2.MediaInfo: ...
     @builtins.property
@@ -492,6 +497,10 @@ class RunnerReport(message.Message):
 
     @builtins.property
     def preview(self) -> job_pb2.Preview: ...
+    @builtins.property
+    def ready(self) -> RunnerReady:
+        """Said once, before any order: everything an order does not decide is done."""
+
     def __init__(
         self,
         *,
@@ -502,14 +511,28 @@ class RunnerReport(message.Message):
         log: job_pb2.LogLine | None = ...,
         segment: StoredSegment | None = ...,
         preview: job_pb2.Preview | None = ...,
+        ready: RunnerReady | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["done", b"done", "failed", b"failed", "kind", b"kind", "log", b"log", "preview", b"preview", "probed", b"probed", "progress", b"progress", "segment", b"segment"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["done", b"done", "failed", b"failed", "kind", b"kind", "log", b"log", "preview", b"preview", "probed", b"probed", "progress", b"progress", "ready", b"ready", "segment", b"segment"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["done", b"done", "failed", b"failed", "kind", b"kind", "log", b"log", "preview", b"preview", "probed", b"probed", "progress", b"progress", "segment", b"segment"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["done", b"done", "failed", b"failed", "kind", b"kind", "log", b"log", "preview", b"preview", "probed", b"probed", "progress", b"progress", "ready", b"ready", "segment", b"segment"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["probed", "progress", "done", "failed", "log", "segment", "preview"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["probed", "progress", "done", "failed", "log", "segment", "preview", "ready"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
+
+@typing.final
+class RunnerReady(message.Message):
+    DESCRIPTOR: descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 @typing.final
 class RunnerDone(message.Message):

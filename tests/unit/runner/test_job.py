@@ -43,3 +43,16 @@ def test_a_job_gives_signs_of_life_while_a_file_is_looked_into_and_compared(
     assert sent[-1].HasField("done"), sent[-1]
     assert sent[-2].progress.fraction == 1.0
     assert server.closed
+
+
+def test_a_result_says_what_came_before_its_first_frame_and_when(tmp_path: Path) -> None:
+    sent: list[RunnerReport] = []
+    source = make_clip(tmp_path / "in.mp4", Clip(frames=10))  # 64x48 H.264
+    order = RunnerOrder(input_path=str(source), output_path=str(tmp_path / "out.mp4"), steps=enhance("x1"))
+    Job(order, sent.append, lambda _: server_with(1)).execute()
+    usage = sent[-1].done.fidelity.usage
+    assert [moment.name for moment in usage.start] == [
+        *("model server connected", "film looked into", "contracts read", "tracks looked at", "film opened")
+    ]
+    times = [*(moment.time.ToNanoseconds() for moment in usage.start), usage.first_frame_time.ToNanoseconds()]
+    assert times == sorted(times)

@@ -27,7 +27,7 @@ import subprocess, sys
 child = subprocess.Popen([sys.executable, sys.argv[1]], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 child.stdin.write(bytes.fromhex(sys.argv[2]))
 child.stdin.flush()
-child.stdout.read(8)  # the job runs
+child.stdout.read(6 + 8)  # it is ready; the job runs
 print(child.pid, flush=True)
 sys.stdin.read()
 """
@@ -68,9 +68,15 @@ class Runner:
         self.stdin.write(len(payload).to_bytes(4, "big") + payload)
         self.stdin.flush()
 
+    def report(self) -> RunnerReport | None:
+        header = self.stdout.read(4)
+        return RunnerReport.FromString(self.stdout.read(int.from_bytes(header, "big"))) if header else None
+
     def reports(self) -> Iterator[RunnerReport]:
-        while header := self.stdout.read(4):
-            yield RunnerReport.FromString(self.stdout.read(int.from_bytes(header, "big")))
+        """Those that follow from an order."""
+        while report := self.report():
+            if not report.HasField("ready"):
+                yield report
 
     def exit_status(self) -> int:
         return self.process.wait(20)
@@ -195,6 +201,13 @@ def test_closing_stdin_before_an_order_dismisses_the_runner() -> None:
     with running() as runner:
         runner.stdin.close()
         assert runner.exit_status() == 0
+
+
+def test_a_runner_says_that_it_is_ready_before_it_has_an_order() -> None:
+    with running() as runner:
+        report = runner.report()
+        assert report is not None
+        assert report.HasField("ready")
 
 
 def test_a_spare_runner_ends_at_once_when_told_to() -> None:

@@ -17,6 +17,8 @@ from framewire.work.v1.work_pb2 import InferenceAddress
 
 CAT = ("/bin/cat",)
 """It waits for what comes from stdin, as a runner does."""
+READY = ("/bin/sh", "-c", r"printf '\000\000\000\002\102\000'; exec cat")
+"""Says first that it is ready: a length, the tag of the field, an empty message."""
 WITHIN = 10.0
 
 
@@ -58,6 +60,29 @@ async def test_the_next_runner_is_started_a_while_after_one_was_taken(tmp_path: 
         assert runner.folder == places.made[0]
         assert len(places.made) == 1, "the next one would take the processor from this one's job"
         await places.until(2)
+
+
+async def test_a_pool_says_when_its_spare_is_ready_and_when_it_is_taken() -> None:
+    changed = asyncio.Event()
+    pool = RunnerPool(RunnerSettings(command=READY, refill_delay=3600, grace=0.5), changed=changed.set)
+    await pool.start()
+    try:
+        async with asyncio.timeout(WITHIN):
+            await changed.wait()
+        assert pool.warm == 1
+        async with pool.lend() as runner:
+            assert runner.warm
+            assert pool.warm == 0
+        assert not runner.warm, "it has ended"
+    finally:
+        await pool.stop()
+
+
+async def test_a_runner_that_has_said_nothing_yet_is_not_ready(tmp_path: Path) -> None:
+    places = Places(tmp_path)
+    async with pool_of(places, delay=3600) as pool, pool.lend() as runner:
+        assert not runner.warm
+        assert pool.warm == 0
 
 
 async def test_a_job_that_comes_before_that_gets_one_at_once(tmp_path: Path) -> None:

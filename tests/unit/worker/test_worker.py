@@ -449,13 +449,13 @@ async def test_a_lane_that_is_paused_keeps_what_runs_and_takes_nothing_within_tw
         assert story([await rig.bus.events.last(later.job_id)]) == ["QUEUED 0"]
 
 
-async def until_announced(rig: Rig, *, draining: bool) -> None:
-    """The only worker says of itself that it drains, or does not."""
+async def until_announced(rig: Rig, expected: Callable[[WorkerStatus], bool]) -> None:
+    """The only worker says this of itself."""
     announced, announce = asyncio.Event(), rig.bus.workers.announce
 
     async def announcing(status: WorkerStatus) -> None:
         await announce(status)
-        if status.draining == draining:
+        if expected(status):
             announced.set()
 
     with pytest.MonkeyPatch.context() as patch:
@@ -470,7 +470,7 @@ async def test_a_draining_worker_finishes_what_runs_takes_nothing_new_and_says_s
         running = await rig.submit([["say", "on"], gate.action(), *SUCCEED])
         await rig.until_said(running)
         await rig.bus.controls.drain("w1")
-        await until_announced(rig, draining=True)
+        await until_announced(rig, lambda status: status.draining)
         later = await rig.submit(SUCCEED)
         async with rig.worker(name="w2", lanes=(LANE_CPU,)):
             await rig.until_end(await rig.submit(SUCCEED, lane=LANE_CPU))
@@ -479,14 +479,34 @@ async def test_a_draining_worker_finishes_what_runs_takes_nothing_new_and_says_s
         assert story([await rig.bus.events.last(later.job_id)]) == ["QUEUED 0"]
         await rig.bus.controls.undrain("w1")
         assert story(await rig.until_end(later))[-1] == "SUCCEEDED 1"
-        await until_announced(rig, draining=False)
+        await until_announced(rig, lambda status: not status.draining)
+
+
+async def test_a_worker_says_when_its_next_runner_is_ready_and_a_job_that_it_was_for_it(rig: Rig) -> None:
+    rig.runner = dataclasses.replace(rig.runner, refill_delay=3600)
+    gate = rig.gate()
+    async with rig.worker():
+        await until_announced(rig, lambda status: status.warm_runners == 1)
+        order = await rig.submit([["say", "on"], gate.action(), *SUCCEED])
+        await rig.until_said(order)
+        await until_announced(rig, lambda status: status.warm_runners == 0)
+        await gate.open()
+        usage = (await rig.until_end(order))[-1].status.fidelity.usage
+    assert usage.warm
+    assert [moment.name for moment in usage.start] == [
+        *("order queued", "order pulled", "log read", "cancellation looked for", "attempt begun", "runner taken"),
+        *sorted(["input fetched", "models leased"], key=[moment.name for moment in usage.start].index),
+        "order sent",
+    ]
+    times = [moment.time.ToNanoseconds() for moment in usage.start]
+    assert times == sorted(times)
 
 
 async def test_a_worker_that_was_drained_before_it_came_takes_nothing(rig: Rig) -> None:
     await rig.bus.controls.drain("w1")
     order = await rig.submit(SUCCEED)
     async with rig.worker():
-        await until_announced(rig, draining=True)
+        await until_announced(rig, lambda status: status.draining)
     assert story([await rig.bus.events.last(order.job_id)]) == ["QUEUED 0"]
 
 
