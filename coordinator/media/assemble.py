@@ -103,6 +103,7 @@ def _assemble(
 ) -> Assembled:
     aboard, result = parts.passengers, _Result(target, units.paths[0], facts, parts, render)
     try:
+        result.output.start_encoding()  # a header that cannot be written is no packet that makes no sense
         pictures = result.pictures(_stamped(units, facts), facts)
         tracks = [result.others(packets(parts.film, result.tracks.inputs))]
         tracks += [sound.packets(check) for sound in result.tracks.sounds]

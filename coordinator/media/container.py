@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from collections.abc import Sequence
 from functools import cache
 
 import av
 from av.audio.stream import AudioStream
+from av.container import OutputContainer
 from av.stream import Stream
 
 FORMATS = {"mp4": "mp4", "mov": "mov", "mkv": "matroska", "webm": "webm"}
 """FFmpeg's names, by those that people write."""
 MP4_LIKE = ("mp4", "mov")
+_BY_ITSELF = ("mp4", "matroska", "mov")
+"""What a result is written to when nothing was asked for, the first that holds most."""
 _COVERS = {"mjpeg", "png", "bmp"}
 """Pictures that MP4 takes as a cover."""
 _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1", 7: "6.1", 8: "7.1"}
@@ -20,18 +25,49 @@ _USUAL_LAYOUTS = {1: "mono", 2: "stereo", 3: "2.1", 4: "4.0", 5: "5.0", 6: "5.1"
 
 
 def choose_container(tracks: Sequence[Stream], wanted: str = "") -> str:
-    """FFmpeg's name of the one that was asked for; else `mp4`, or `matroska` when only that can hold some track."""
+    """FFmpeg's name of the one that was asked for; else `mp4`, or `matroska` or `mov` when that holds more of them.
+
+    Sound counts before all else, because of texts what is said can mostly be kept in another form.
+    """
     if wanted:
         return FORMATS[wanted]
-    lost_in_mp4 = [track for track in tracks if not fits(track, "mp4")]
-    return "matroska" if any(fits(track, "matroska") for track in lost_in_mp4) else "mp4"
+    sounds = [track for track in tracks if track.type == "audio"]
+    return max(_BY_ITSELF, key=lambda container: (_held(sounds, container), _held(tracks, container)))
+
+
+def _held(tracks: Sequence[Stream], container: str) -> int:
+    return sum(fits(track, container) for track in tracks)
 
 
 def fits(track: Stream, container: str) -> bool:
     """Whether packets of this track can be written to this container as they are."""
     if track.codec_context is None or track.codec_context.codec.name not in _codecs(container):
         return False
-    return container not in MP4_LIKE or assumed_layout(track) != ""
+    if container in MP4_LIKE and assumed_layout(track) == "":
+        return False
+    return _begins(track, container)
+
+
+def _begins(track: Stream, container: str) -> bool:
+    """Whether a file with this track can be begun: muxers refuse some of what they list, as MP4 does TrueHD."""
+    output = av.open(io.BytesIO(), "w", format=container)
+    try:
+        add_copy(output, track)
+        output.start_encoding()
+    except (ValueError, av.FFmpegError):
+        return False
+    finally:
+        with contextlib.suppress(ValueError, av.FFmpegError):  # a file without packets has no end
+            output.close()
+    return True
+
+
+def add_copy(output: OutputContainer, track: Stream) -> Stream:
+    """A track of the output for this one's packets. Raises ValueError or av.FFmpegError where it takes none such."""
+    stream = output.add_stream_from_template(track, opaque=True)
+    if isinstance(stream, AudioStream) and (layout := assumed_layout(track)):
+        stream.codec_context.layout = layout
+    return stream
 
 
 def takes_cover(track: Stream, container: str) -> bool:

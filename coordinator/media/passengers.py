@@ -128,8 +128,9 @@ class _Choice:
                 self._add_track(stream)
 
     def result(self, *, asked: bool) -> Passengers:
-        if self._container == "matroska" and not asked:
-            self._remarks.append("the result is in Matroska (.mkv), because a track it keeps does not fit into MP4")
+        if self._container != "mp4" and not asked:
+            name = {"matroska": "Matroska (.mkv)", "mov": "MOV (.mov)"}[self._container]
+            self._remarks.append(f"the result is in {name}, because a track it keeps does not fit into MP4")
         return Passengers(
             container=self._container,
             copied=tuple(self._copied),

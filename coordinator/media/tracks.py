@@ -8,14 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import av
-from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import AttachmentStream, Stream
 from av.video.stream import VideoStream
 
 from coordinator.media.codecs import mark
-from coordinator.media.container import assumed_layout
+from coordinator.media.container import add_copy
 from coordinator.media.limits import MediaLimits
 from coordinator.media.open import open_input
 from coordinator.media.passengers import LeftOut, Passengers
@@ -94,12 +93,10 @@ class Tracks:
 
     def _copy(self, track: Stream) -> None:
         try:
-            stream = self._output.add_stream_from_template(track, opaque=True)
+            stream = add_copy(self._output, track)
         except (ValueError, av.FFmpegError) as error:
             self._leave(track, error)
             return
-        if isinstance(stream, AudioStream) and (layout := assumed_layout(track)):
-            stream.codec_context.layout = layout
         if isinstance(stream, VideoStream):
             mark(stream.codec_context)
         self._describe(stream, track)

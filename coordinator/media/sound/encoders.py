@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -122,7 +124,7 @@ def _fitted(track: AudioStream, codec: str, container: str, wanted: int) -> Soun
         return None
     for layout in _layouts(track):
         encoding = _encoding(track, codec, encoder, layout, wanted)
-        if encoding is not None and _opens(encoding) and converts(_silence(track), encoding.samples):
+        if encoding is not None and _opens(encoding, container) and converts(_silence(track), encoding.samples):
             return encoding
     return None
 
@@ -210,15 +212,18 @@ def _silence(track: AudioStream) -> AudioFrame:
     return frame
 
 
-def _opens(encoding: SoundEncoding) -> bool:
-    """Whether the encoder takes this."""
-    context = cast("AudioCodecContext", av.CodecContext.create(encoding.encoder, "w"))
-    _set_up(context, encoding)
+def _opens(encoding: SoundEncoding, container: str) -> bool:
+    """Whether the encoder takes this, and the container what it makes."""
+    output = av.open(io.BytesIO(), "w", format=container)
     try:
-        context.open()
+        add_sound(output, encoding)
+        output.start_encoding()
     except (ValueError, av.FFmpegError) as error:
-        log.info("%s does not take %s at %d: %s", encoding.encoder, encoding.layout, encoding.rate, error)
+        log.info("%s in %s: not with %s at %d: %s", encoding.encoder, container, encoding.layout, encoding.rate, error)
         return False
+    finally:
+        with contextlib.suppress(ValueError, av.FFmpegError):  # a file without packets has no end
+            output.close()
     return True
 
 

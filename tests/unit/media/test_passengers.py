@@ -8,7 +8,7 @@ from pathlib import Path
 
 import av
 import pytest
-from clips import Clip, Sound
+from clips import Clip, Sound, make_clip
 from rich_clips import FONT, Extras, Text, jpeg, kinds, make_rich_clip, tracks
 
 from coordinator.media.assemble import Assembled, Units, assemble
@@ -134,6 +134,29 @@ def test_a_container_that_cannot_hold_the_sound_is_refused_before_any_work(tmp_p
         look_at_passengers(source, LIMITS, wanted="webm")
     assert refusal.value.code == ErrorCode.STEP_INVALID
     assert refusal.value.violations[0].field == "output.container"
+
+
+@pytest.mark.parametrize("codec", ["libopus", "flac"])
+def test_a_container_that_could_not_be_begun_is_refused_before_any_work(tmp_path: Path, codec: str) -> None:
+    source = make_clip(tmp_path / "in.mkv", Clip(sounds=(Sound(codec=codec),)))
+    with pytest.raises(StepError, match="MOV cannot hold the sound"):
+        look_at_passengers(source, LIMITS, wanted="mov")
+
+
+def test_sound_that_is_edited_is_encoded_as_the_container_can_hold_it(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mkv", opus())
+    ((_, encoding),) = look_at_passengers(source, LIMITS, wanted="mov", edited=True).rendered
+    assert encoding.codec == "aac"
+
+
+def test_sound_that_quicktime_alone_holds_is_kept_there(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mov", Clip(sounds=(Sound(codec="pcm_mulaw", layout="mono", rate=8000),)))
+    written = rewrite(source, tmp_path / "out.mov")
+    assert (written.container, written.left_out) == ("mov", ())
+    assert any("MOV (.mov)" in remark for remark in written.remarks)
+    assert b"".join(packet for _, _, packet in tracks(source)[1]) == b"".join(
+        packet for _, _, packet in tracks(tmp_path / "out.mov")[1]
+    )
 
 
 @pytest.mark.parametrize("wanted", ["mov", "mp4"])
