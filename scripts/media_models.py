@@ -13,6 +13,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from exporters.onnx_file import between_frames
+
 OPSET = 17
 _ESPCN = ((32, 3, 5), (16, 32, 3), (12, 16, 3))
 """Filters, inputs and kernel size of each convolution; then depth to space by two."""
@@ -41,24 +43,11 @@ def write_repository(folder: Path) -> Path:
 
 
 def served(model: BenchModel) -> onnx.ModelProto:
-    """The graph with uint8 NHWC edges."""
+    """The graph with uint8 NHWC edges, as an ONNX file that is imported gets them."""
     if model is IDENTITY:
         nodes = [helper.make_node("Identity", ["FRAMES_IN"], ["FRAMES_OUT"])]
         return _model(model, nodes, [], _nhwc("FRAMES_IN"), _nhwc("FRAMES_OUT"))
-    body, weights = _espcn("x", "y")
-    nodes = [
-        helper.make_node("Cast", ["FRAMES_IN"], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2]),
-        helper.make_node("Div", ["planes", "white"], ["x"]),
-        *body,
-        helper.make_node("Mul", ["y", "white"], ["wide"]),
-        helper.make_node("Round", ["wide"], ["round"]),
-        helper.make_node("Clip", ["round", "black", "white"], ["clipped"]),
-        helper.make_node("Cast", ["clipped"], ["bytes"], to=TensorProto.UINT8),
-        helper.make_node("Transpose", ["bytes"], ["FRAMES_OUT"], perm=[0, 2, 3, 1]),
-    ]
-    weights += [_constant("white", 255.0), _constant("black", 0.0)]
-    return _model(model, nodes, weights, _nhwc("FRAMES_IN"), _nhwc("FRAMES_OUT"))
+    return between_frames(bare(model))
 
 
 def bare(model: BenchModel) -> onnx.ModelProto:
@@ -109,10 +98,6 @@ def _nhwc(name: str) -> onnx.ValueInfoProto:
 
 def _nchw(name: str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", 3, f"{name}_h", f"{name}_w"])
-
-
-def _constant(name: str, value: float) -> onnx.TensorProto:
-    return numpy_helper.from_array(np.float32(value), name)
 
 
 def _config(model: BenchModel) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from exporters.cli.options import FOLDER, data_option, json_option, repositories, repository_option
 from exporters.declaration import Frames, Precision
+from exporters.edge_casts import casts_at_edges
 from exporters.engine import GRAPH, accept, workshop_beside, write_files
 from exporters.errors import ExportFailed
 from exporters.folder import find_model, read_folder
