@@ -22,7 +22,7 @@ _IN_WORDS = {
     "filename": "this is not a file name: it contains /, \\ or a control character",
     "sha256": "this is not a SHA-256: 64 small hexadecimal digits",
     "name": "this is not a name: small letters, digits and _, 64 at most, the first one a letter",
-    "model": "this is not a model's name: small letters, digits and _, 64 at most, the first one a letter",
+    "model": "this is not a model's name: letters, digits, _, . and -, 100 at most, the first a letter or a digit",
     **cut_silence.HOW_WRITTEN,
 }
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from google.protobuf.message import Message
 
+from exporters.cli.bring_in import default_name
 from framewire.errors import InvalidRequest
 from framewire.v1 import asset_pb2, job_pb2, step_pb2
 from gateway.methods import SERVICES
@@ -25,7 +28,7 @@ ASSET = "ast_01m7z5699nbq8tnx7wj3zdw7n1"
         ),
         (
             job_pb2.CreateJobRequest(
-                input_asset_ids=[ASSET], steps=[step_pb2.Step(enhance=step_pb2.Enhance(model="A-B"))]
+                input_asset_ids=[ASSET], steps=[step_pb2.Step(enhance=step_pb2.Enhance(model="a b"))]
             ),
             "steps[0].enhance.model: this is not a model's name",
         ),
@@ -38,6 +41,16 @@ def test_what_a_pattern_refuses_is_said_without_the_pattern(request_: Message, w
         validate(request_)
     assert caught.value.message.startswith(words)
     assert "regex" not in caught.value.message
+
+
+@pytest.mark.parametrize("file", ["4x-Photo V2.pth", "RealESRGAN_x4plus.pth", "2x.model-1.safetensors"])
+def test_a_model_can_be_used_by_the_name_it_was_imported_under(file: str) -> None:
+    name = default_name(Path(file))
+    for step in (
+        step_pb2.Step(enhance=step_pb2.Enhance(model=name)),
+        step_pb2.Step(denoise=step_pb2.Denoise(model=name)),
+    ):
+        validate(job_pb2.CreateJobRequest(input_asset_ids=[ASSET], steps=[step]))
 
 
 @pytest.mark.parametrize(
