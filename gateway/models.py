@@ -26,6 +26,11 @@ class LiveModels:
             return models
         return self._models(await self._fleet.live(max_age=0.0), {lane})
 
+    async def refused(self) -> dict[str, str]:
+        """Why models cannot be used, by name, as workers that tried them say."""
+        workers = await self._fleet.live()
+        return {model.name: model.reason for worker in workers for model in worker.model_memory.refused}
+
     @staticmethod
     def _models(workers: Sequence[WorkerStatus], lanes: Collection[int]) -> list[ModelInfo]:
         chosen = [worker for worker in workers if not lanes or set(worker.lanes) & set(lanes)]

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from framewire.bus.interface import ModelWish
+from framewire.errors import ErrorCode
 from framewire.models import book as rules
 from framewire.steps.contract import ModelContract
+from framewire.v1.operations_pb2 import RefusedModel
 from framewire.work.v1.work_pb2 import ModelBook, ModelLease
 
 _REFUSED_FOR: Final = 60.0
@@ -41,6 +43,13 @@ def disclaim(book: ModelBook, wish: ModelWish) -> None:
         model.wish = ""
 
 
+def unpin(book: ModelBook, wish: ModelWish) -> None:
+    """The model could not be loaded as was wished: should a job have it loaded later, it is not kept for that."""
+    model = rules.entry(book, wish.model)
+    if model.wish == wish.request:
+        model.pinned = False
+
+
 def know(book: ModelBook, contract: ModelContract, held: int) -> None:
     """A model was loaded and measured."""
     model = rules.entry(book, contract.name)
@@ -55,6 +64,15 @@ def refuse(book: ModelBook, name: str, reason: str) -> None:
     model = rules.entry(book, name)
     model.refused = reason
     model.refused_time.GetCurrentTime()
+
+
+def refusals(book: ModelBook) -> list[RefusedModel]:
+    """The models that cannot be used, by name, and why."""
+    code = str(ErrorCode.MODEL_INVALID)
+    refused = sorted((model for model in book.models if model.refused), key=lambda model: model.name)
+    return [
+        RefusedModel(name=model.name, reason=model.refused, code=code, time=model.refused_time) for model in refused
+    ]
 
 
 def not_changing(book: ModelBook, names: Iterable[str]) -> None:

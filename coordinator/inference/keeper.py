@@ -22,7 +22,7 @@ from framewire.bus.interface import ModelBooks, ModelWish, Workers
 from framewire.errors import ErrorCode, FramewireError, StepError, Unavailable
 from framewire.models import book as rules
 from framewire.models.book import Demand, Go, Never, Wait
-from framewire.v1.operations_pb2 import ModelMemory
+from framewire.v1.operations_pb2 import ModelMemory, RefusedModel
 from framewire.v1.step_pb2 import ModelInfo
 from framewire.work.v1.work_pb2 import ModelBook, ModelLease
 
@@ -32,6 +32,8 @@ Told = Callable[[str], Awaitable[None]]
 
 _LOOK_AGAIN: Final = 2.0
 """Seconds until a book that has not changed is looked at again: holders die without a word."""
+_UNFULFILLED: Final = 16
+"""Wishes that are told of at most of those that could not be fulfilled."""
 _LAST_CHANGES: Final = 2.0
 """Seconds a worker that stops waits for a model that is being loaded."""
 
@@ -52,6 +54,8 @@ class ModelKeeper:
         self._held: dict[str, ModelLease] = {}
         self._changing: set[asyncio.Task[None]] = set()
         self._used = 0
+        self._refused: list[RefusedModel] = []
+        self._unfulfilled: dict[str, RefusedModel] = {}
         self._changes = ModelChanges(control, self._book, holder=self._holder)
         self.counters = self._changes.counters
 
@@ -91,6 +95,7 @@ class ModelKeeper:
         loaded = await self._changes.models()
         book, _ = await self._book.read()
         self._used = rules.used_bytes(book, those_loaded(loaded))
+        self._refused = [refused for refused in entries.refusals(book) if refused.name in loaded]
         found = []
         for model in sorted(book.models, key=lambda model: model.name):
             if model.name in loaded and model.HasField("info") and not model.refused:
@@ -129,6 +134,7 @@ class ModelKeeper:
             unloads=counters.unloads,
             evictions=counters.evictions,
             waiting=counters.waiting,
+            refused=[*self._refused, *self._unfulfilled.values()],
         )
 
     async def _introduce(self, name: str) -> None:
@@ -141,6 +147,7 @@ class ModelKeeper:
             log.info("model %s is not known yet: %s", name, error.message)
 
     async def _fulfil(self, wish: ModelWish) -> None:
+        self._unfulfilled.pop(wish.model, None)
         try:
             if wish.pinned:
                 async with self.lease([wish.model], purpose=f"load {wish.model}", told=_log, patient=False):
@@ -151,6 +158,16 @@ class ModelKeeper:
             await self._book.edit(lambda book: entries.disclaim(book, wish))
         except FramewireError as error:
             log.warning("a wish about model %s is not fulfilled: %s", wish.model, error.message)
+            self._note_unfulfilled(wish, error)
+            await self._book.edit(lambda book: entries.unpin(book, wish))
+
+    def _note_unfulfilled(self, wish: ModelWish, error: FramewireError) -> None:
+        """The newest of them: whoever wished looks at once."""
+        refused = RefusedModel(name=wish.model, reason=error.message, code=str(error.code))
+        refused.time.GetCurrentTime()
+        self._unfulfilled[wish.model] = refused
+        while len(self._unfulfilled) > _UNFULFILLED:
+            del self._unfulfilled[next(iter(self._unfulfilled))]
 
     async def _acquire(self, lease: ModelLease, told: Told, *, patient: bool) -> None:
         said, waits = "", False

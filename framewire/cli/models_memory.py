@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -14,7 +14,8 @@ from framewire.cli.running import run_async
 from framewire.cli.screen import Screen
 from framewire.cli.words import size
 from framewire.client import Client
-from framewire.errors import ErrorCode, StepError
+from framewire.errors import ErrorCode, StepError, Unavailable
+from framewire.v1.operations_pb2 import RefusedModel, Worker
 from framewire.v1.step_pb2 import ModelInfo
 
 _LOADING = 120.0
@@ -54,11 +55,12 @@ def unload(connection: Connection, model: str) -> None:
 async def _load(connection: Connection, name: str) -> None:
     screen = Screen(as_json=connection.as_json)
     async with await connect(connection.server, connection.data) as client:
+        before = await _refusals(client, name)
         await client.operations.load_model(name)
-        model = await _seen(client, name, lambda model: model.loaded and model.pinned, within=_LOADING)
+        model = await _loaded(client, name, before)
     if model is None:
-        message = f"{name} is not loaded: no worker knows it, or there is no room; the worker's log says which"
-        raise StepError(message, code=ErrorCode.MODEL_UNKNOWN)
+        message = f"{name} is not loaded yet: no worker answers, or there is no room; `framewire workers` says which"
+        raise Unavailable(message, code=ErrorCode.INFERENCE_UNAVAILABLE)
     screen.show(f"{name} is loaded and stays so: {size(model.memory_bytes)}", {"model": name, "loaded": True})
 
 
@@ -66,19 +68,42 @@ async def _unload(connection: Connection, name: str) -> None:
     screen = Screen(as_json=connection.as_json)
     async with await connect(connection.server, connection.data) as client:
         await client.operations.unload_model(name)
-        gone = await _seen(client, name, lambda model: not model.loaded, within=_UNLOADING)
+        gone = await _seen(
+            client, lambda worker: _model(worker, name, lambda model: not model.loaded), within=_UNLOADING
+        )
     word = "is not loaded any more" if gone else "goes as soon as no job uses it"
     screen.show(f"{name} {word}", {"model": name, "loaded": gone is None})
 
 
-async def _seen(client: Client, name: str, right: Callable[[ModelInfo], bool], *, within: float) -> ModelInfo | None:
-    """The model as soon as a worker says it is right; None when none does so in time."""
+async def _loaded(client: Client, name: str, before: Sequence[RefusedModel]) -> ModelInfo | None:
+    """The model once it is loaded and kept; None when that takes too long. Raises StepError with a worker's reason."""
+
+    def right(worker: Worker) -> ModelInfo | None:
+        for refused in worker.model_memory.refused:
+            if refused.name == name and refused not in before:
+                raise StepError(refused.reason, code=ErrorCode(refused.code))
+        return _model(worker, name, lambda model: model.loaded and model.pinned)
+
+    return await _seen(client, right, within=_LOADING)
+
+
+async def _refusals(client: Client, name: str) -> list[RefusedModel]:
+    """What workers have said against it, each with its time."""
+    workers = await client.operations.workers()
+    return [refused for worker in workers for refused in worker.model_memory.refused if refused.name == name]
+
+
+def _model(worker: Worker, name: str, right: Callable[[ModelInfo], bool]) -> ModelInfo | None:
+    return next((model for model in worker.models if model.name == name and right(model)), None)
+
+
+async def _seen(client: Client, right: Callable[[Worker], ModelInfo | None], *, within: float) -> ModelInfo | None:
+    """What `right` finds at the first worker where it finds anything; None when that does not come in time."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(within):
             while True:
                 for worker in await client.operations.workers():
-                    for model in worker.models:
-                        if model.name == name and right(model):
-                            return model
+                    if found := right(worker):
+                        return found
                 await asyncio.sleep(_LOOK_AGAIN)
     return None

@@ -111,17 +111,21 @@ def models_of(steps: Sequence[Step]) -> set[str]:
     return {model_of(step) for step in steps if DECLARATIONS[step_name(step)].uses_models}
 
 
-def check_models(steps: Sequence[Step], models: Sequence[ModelInfo]) -> None:
+def check_models(
+    steps: Sequence[Step], models: Sequence[ModelInfo], *, refused: Mapping[str, str] | None = None
+) -> None:
     """Check the steps' models against those that are served; with none served nothing can be said, and nothing is.
 
-    Raises StepError: MODEL_UNKNOWN naming the known ones, STEP_INVALID for a scale the model does not have.
+    `refused`: why models of the repositories cannot be used, by name. Raises StepError: MODEL_INVALID with that reason,
+    MODEL_UNKNOWN naming the known ones, STEP_INVALID for a scale the model does not have.
     """
     if not models:
         return
+    served = {model.name: model for model in models}
     for index, step in enumerate(steps):
         name = step_name(step)
         if DECLARATIONS[name].uses_models:
-            _check_model(f"steps[{index}].{name}", name, step, {model.name: model for model in models})
+            _check_model(f"steps[{index}].{name}", name, step, served, refused or {})
 
 
 def model_of(step: Step) -> str:
@@ -131,10 +135,12 @@ def model_of(step: Step) -> str:
     return str(parameters.model) or default_model(name, getattr(parameters, "scale", 0))
 
 
-def _check_model(path: str, name: str, step: Step, served: Mapping[str, ModelInfo]) -> None:
+def _check_model(path: str, name: str, step: Step, served: Mapping[str, ModelInfo], refused: Mapping[str, str]) -> None:
     parameters = getattr(step, name)
     wanted = model_of(step)
     model = served.get(wanted)
+    if model is None and (why := refused.get(wanted)):
+        raise StepError(why, code=ErrorCode.MODEL_INVALID, violations=[Violation(f"{path}.model", why)])
     if model is None:
         message = f"no worker serves a model {wanted!r}; there are: {', '.join(sorted(served))}"
         raise StepError(message, code=ErrorCode.MODEL_UNKNOWN, violations=[Violation(f"{path}.model", message)])

@@ -98,6 +98,7 @@ class ModelMemory(message.Message):
     UNLOADS_FIELD_NUMBER: builtins.int
     EVICTIONS_FIELD_NUMBER: builtins.int
     WAITING_FIELD_NUMBER: builtins.int
+    REFUSED_FIELD_NUMBER: builtins.int
     budget_bytes: builtins.int
     """Most that models may hold together; 0: as much as they like."""
     used_bytes: builtins.int
@@ -108,6 +109,10 @@ class ModelMemory(message.Message):
     """Unloads that made room for another model."""
     waiting: builtins.int
     """Jobs of this worker that wait for room."""
+    @builtins.property
+    def refused(self) -> containers.RepeatedCompositeFieldContainer[RefusedModel]:
+        """Models of its server that cannot be used, and what LoadModel could not load."""
+
     def __init__(
         self,
         *,
@@ -117,10 +122,44 @@ class ModelMemory(message.Message):
         unloads: builtins.int = ...,
         evictions: builtins.int = ...,
         waiting: builtins.int = ...,
+        refused: abc.Iterable[RefusedModel] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["budget_bytes", b"budget_bytes", "evictions", b"evictions", "loads", b"loads", "unloads", b"unloads", "used_bytes", b"used_bytes", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["budget_bytes", b"budget_bytes", "evictions", b"evictions", "loads", b"loads", "refused", b"refused", "unloads", b"unloads", "used_bytes", b"used_bytes", "waiting", b"waiting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class RefusedModel(message.Message):
+    """A model that could not be loaded when it was tried last."""
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    CODE_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    reason: builtins.str
+    """Why not."""
+    code: builtins.str
+    """The same as a code of ErrorInfo: MODEL_INVALID, MODEL_UNKNOWN, MODEL_TOO_LARGE."""
+    @builtins.property
+    def time(self) -> timestamp_pb2.Timestamp:
+        """When it was tried."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        reason: builtins.str = ...,
+        code: builtins.str = ...,
+        time: timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["code", b"code", "name", b"name", "reason", b"reason", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

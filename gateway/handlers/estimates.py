@@ -29,7 +29,7 @@ class EstimateHandlers:
         check_cuts(request.steps)
         wanted = catalogue.models_of(request.steps)
         models = await self._models.in_lane(catalogue.lane_of(request.steps), missing=wanted)
-        catalogue.check_models(request.steps, models)
+        catalogue.check_models(request.steps, models, refused=await self._models.refused())
         stored = await self._assets.get(call.workspace_id, request.input_asset_ids[0])
         answer = await self._estimates.look(stored, request)
         forecast.complete(answer, request, models)

@@ -96,7 +96,7 @@ class JobHandlers:
     async def _check_models(self, steps: Sequence[Step]) -> None:
         wanted = catalogue.models_of(steps)
         served = await self._models.in_lane(catalogue.lane_of(steps), missing=wanted)
-        catalogue.check_models(steps, served)
+        catalogue.check_models(steps, served, refused=await self._models.refused())
 
 
 def _filter(request: ListJobsRequest) -> JobFilter:

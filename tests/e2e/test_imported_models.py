@@ -39,8 +39,12 @@ def test_a_broken_model_fails_its_job_and_no_other(stack: Stack, tmp_path: Path)
     (broken / "1" / "model.onnx").write_bytes(b"no graph")
     (broken / "config.pbtxt").write_text('name: "broken" backend: "onnxruntime" max_batch_size: 1')
     clip = make_clip(tmp_path / "in.mp4", SMALL)
+    for model, words in (("broken", "MODEL_INVALID: model broken cannot be loaded: "), ("nobody", "MODEL_UNKNOWN: ")):
+        loaded = stack.run("models", "load", model, timeout=60)
+        assert loaded.code == 1
+        assert words in loaded.err
     failed = stack.run("run", clip, "--step", "enhance:model=broken", "-o", tmp_path / "no.mp4", timeout=170)
     assert failed.code == 1
-    assert "MODEL_" in failed.err
+    assert "MODEL_INVALID: model broken cannot be loaded: " in failed.err
     used = stack.run("run", clip, "--step", "enhance", "-o", tmp_path / "out.mp4", timeout=170)
     assert used.code == 0, used.err

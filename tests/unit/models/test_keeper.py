@@ -151,6 +151,44 @@ async def test_a_model_that_cannot_be_loaded_fails_its_job_and_no_other() -> Non
     await site.use(keeper, "broken")
 
 
+async def test_what_cannot_be_used_is_told_with_its_reason_until_it_can() -> None:
+    site = Site(a=100, broken=100)
+    site.control.broken.add("broken")
+    keeper = await site.keeper()
+    await keeper.introduce()
+    await keeper.catalogue()
+    told = [(model.name, model.reason, model.code) for model in keeper.memory().refused]
+    assert told == [("broken", "model broken cannot be loaded: it is broken", "MODEL_INVALID")]
+    site.control.broken.clear()  # put right
+    await site.use(keeper, "broken")
+    await keeper.catalogue()
+    assert not keeper.memory().refused
+
+
+async def test_a_model_that_cannot_be_loaded_by_hand_is_told_and_not_kept() -> None:
+    site = Site(a=600, broken=600)
+    site.control.broken.add("broken")
+    keeper = await site.keeper()
+    await keeper.fulfil([ModelWish(model=name, pinned=True, request="1") for name in ("nobody", "broken")])
+    told = {model.name: (model.code, model.HasField("time")) for model in keeper.memory().refused}
+    assert told == {"nobody": ("MODEL_UNKNOWN", True), "broken": ("MODEL_INVALID", True)}
+    site.control.broken.clear()
+    await site.use(keeper, "broken")
+    await site.use(keeper, "a")  # which needs its room
+    await keeper.fulfil([ModelWish(model="broken", pinned=True, request="2")])
+    assert [model.name for model in keeper.memory().refused] == ["nobody"]
+
+
+async def test_only_the_newest_of_many_unfulfilled_wishes_are_told() -> None:
+    site = Site(a=100)
+    keeper = await site.keeper()
+    for number in range(40):
+        await keeper.fulfil([ModelWish(model=f"no{number}", pinned=True, request="1")])
+    told = [model.name for model in keeper.memory().refused]
+    assert told[-1] == "no39"
+    assert len(told) < 20
+
+
 async def test_a_model_in_no_repository_is_unknown() -> None:
     site = Site(a=100)
     with pytest.raises(StepError) as caught:

@@ -108,6 +108,14 @@ def test_a_model_nobody_serves_is_unknown_and_the_known_ones_are_named():
     assert caught.value.violations[0].field == "steps[1].enhance.model"
 
 
+def test_a_model_that_cannot_be_used_says_why():
+    why = "model mine has no complete contract in its config.pbtxt: parameter license is missing"
+    with pytest.raises(StepError, match="license is missing") as caught:
+        catalogue.check_models([Step(enhance=Enhance(model="mine"))], [X2], refused={"mine": why})
+    assert caught.value.code == ErrorCode.MODEL_INVALID
+    assert caught.value.violations[0].field == "steps[0].enhance.model"
+
+
 def test_a_scale_the_model_does_not_have_is_invalid():
     catalogue.check_models([Step(enhance=Enhance(scale=2)), Step(enhance=Enhance(scale=4, model=X4.name))], [X2, X4])
     with pytest.raises(StepError) as caught:
