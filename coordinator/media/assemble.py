@@ -11,10 +11,10 @@ from pathlib import Path
 import av
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from coordinator.media.codecs import mark
+from coordinator.media.codecs import mark, set_shape
 from coordinator.media.cut.timeline import TextShift, moved_chapters
 from coordinator.media.decode import Source
 from coordinator.media.encode import scaled_matrix, unit_shift
@@ -30,7 +30,7 @@ from coordinator.media.retiming import Retiming
 from coordinator.media.sound.edited import FADE
 from coordinator.media.sound.encoders import SoundEncoding
 from coordinator.media.sound.render import RenderedSound, SoundTrack
-from coordinator.media.tracks import Render, Tracks, kept_tags, read_covers
+from coordinator.media.tracks import Render, Tracks, read_covers, track_tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +147,7 @@ def _source(film: InputContainer, video: VideoStream, aboard: Passengers, retimi
         metadata=_tags(film.metadata, retiming),
         chapters=list(moved_chapters(chapters, retiming)) if retiming else chapters,
         video_metadata=_tags(video.metadata, retiming),
+        video_disposition=int(video.disposition),
         tracks=[film.streams[index] for index in aboard.copied],
     )
 
@@ -164,7 +165,8 @@ class _Result:
         self._senseless = 0
         self.output = open_result(path, parts.passengers.container, facts, parts.source)
         self._video = self._add_video(first, facts)
-        self._video.metadata.update(kept_tags(parts.source.video_metadata))
+        self._video.metadata.update(track_tags(parts.source.video_metadata))
+        self._video.disposition = Disposition(parts.source.video_disposition)
         self.tracks = Tracks(self.output, parts.film, parts.passengers, parts.covers, render=render)
         self._texts = _texts(parts, self.tracks.inputs)
 
@@ -207,6 +209,7 @@ class _Result:
             stream.codec_context.framerate = facts.rate or Fraction(25)
             stream.time_base = facts.time_base
             mark(stream.codec_context)
+            set_shape(stream, facts)
             stream.set_display_matrix(scaled_matrix(facts, template.codec_context.width))
             return stream
 

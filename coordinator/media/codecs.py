@@ -34,6 +34,8 @@ _SHORT_SIGHTED = {
     "libx265": ("x265-params", "bframes=3:rc-lookahead=4"),  # it opens only if it looks further than it reorders
 }
 _LOOKS_NOT_AHEAD = {"ultrafast", "superfast"}
+_MOST_RATE = {"libsvtav1": Fraction(240)}
+"""Frames a second that an encoder admits to; more than that come all the same, by their time stamps."""
 _CRF_END, _AV1_END = 51, 63  # ends of the scales of x264 and of SVT-AV1
 
 
@@ -98,18 +100,26 @@ def add_encoder(
     options = dict(encoding.options)
     if width * height > LARGE_PIXELS:
         options |= _short_sighted(encoding.encoder, options)
-    added = output.add_stream(encoding.encoder, rate=facts.rate or Fraction(25), options=options)
+    rate = facts.rate or Fraction(25)
+    rate = min(rate, _MOST_RATE.get(encoding.encoder, rate))
+    added = output.add_stream(encoding.encoder, rate=rate, options=options)
     stream = cast("VideoStream", added)  # what an encoder of pictures makes
     context = stream.codec_context
     context.width, context.height, context.pix_fmt = width, height, encoding.pixel_format
     context.time_base = stream.time_base = facts.time_base
     context.flags |= _FRAME_DURATION
     context.thread_count = encoding.threads
-    if facts.sample_aspect_ratio:
-        context.sample_aspect_ratio = facts.sample_aspect_ratio
+    set_shape(stream, facts)
     _tag(context, facts.colour)
     mark(context)
     return stream
+
+
+def set_shape(stream: VideoStream, facts: VideoFacts) -> None:
+    """Say how wide a sample is, in the encoder's stream where that can and in the file: AV1 has no words for it."""
+    if facts.sample_aspect_ratio:
+        stream.codec_context.sample_aspect_ratio = facts.sample_aspect_ratio
+        stream.sample_aspect_ratio = facts.sample_aspect_ratio
 
 
 def _short_sighted(encoder: str, options: Mapping[str, str]) -> dict[str, str]:

@@ -85,6 +85,8 @@ class Source:
     chapters: Sequence[Chapter]
     video_metadata: dict[str, str]
     tracks: Sequence[Stream]
+    video_disposition: int = 0
+    """What the video is marked as, an `av.stream.Disposition`."""
 
 
 class Reader:

@@ -18,7 +18,7 @@ from coordinator.media.open import main_video, open_input
 from coordinator.media.passengers import choose_passengers
 from coordinator.media.probe import VideoFacts, codec_name, rotation
 from coordinator.media.sound.encoders import choose_sound_encoding
-from coordinator.media.tracks import QUICKTIME_LANGUAGES, kept_tags
+from coordinator.media.tracks import QUICKTIME_LANGUAGES, kept_tags, track_tags
 from coordinator.media.words import shortened
 from framewire.v1.job_pb2 import TagFidelity
 
@@ -130,9 +130,10 @@ def _describe(
     tags["timecode"] = Tag(_lowered(video.metadata).get("timecode", ""))
     for key, value in _words(film.metadata).items():
         tags[f"metadata {key}"] = Tag(value)
-    for key, value in _words(video.metadata).items():
+    for key, value in _words(track_tags(video.metadata)).items():
         tags[f"video metadata {key}"] = Tag(value)
     tags["video language"] = _language(video)
+    tags["video disposition"] = _disposition(video)
     tracks = _carried(film, made, limits, edited=time is not None)
     for kind in ("audio", "subtitle"):
         for number, track in enumerate((track for track in tracks if track.type == kind), start=1):
@@ -183,7 +184,7 @@ def _of_picture(facts: VideoFacts) -> Iterator[tuple[str, Tag]]:
 def _of_track(track: Stream) -> Iterator[tuple[str, Tag]]:
     yield "codec", Tag(codec_name(track))
     yield "language", _language(track)
-    yield "title", Tag(_lowered(track.metadata).get("title", ""))
+    yield "title", Tag(_lowered(track_tags(track.metadata)).get("title", ""))
     yield "disposition", _disposition(track)
     if isinstance(track, AudioStream) and track.codec_context is not None:
         yield "channels", Tag(track.codec_context.layout.name)

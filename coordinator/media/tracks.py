@@ -112,7 +112,7 @@ class Tracks:
         self._converters[track.index] = converter
 
     def _describe(self, stream: Stream, track: Stream) -> None:
-        stream.metadata.update(kept_tags(track.metadata))
+        stream.metadata.update(track_tags(track.metadata))
         if self._container == "mov" and (language := QUICKTIME_LANGUAGES.get(track.metadata.get("language", ""))):
             stream.metadata["language"] = language
         stream.disposition = track.disposition
@@ -144,6 +144,15 @@ def kept_tags(metadata: dict[str, str]) -> dict[str, str]:
         for key, value in metadata.items()
         if key.lower() not in _FILE_TAGS and key.lower().partition("-")[0] not in _MUXER_TAGS
     }
+
+
+def track_tags(metadata: dict[str, str]) -> dict[str, str]:
+    """The same for a track; its title is called that, also where it comes from MP4, which is read as its `name`."""
+    tags = kept_tags(metadata)
+    names = [key for key in tags if key.lower() == "name"]
+    if names and not any(key.lower() == "title" for key in tags):
+        tags["title"] = tags.pop(names[0])
+    return tags
 
 
 def _ending(cover: Stream) -> str:

@@ -37,7 +37,7 @@ from coordinator.media.result_file import by_time, open_result
 from coordinator.media.sound.edited import FADE
 from coordinator.media.sound.encoders import SoundEncoding
 from coordinator.media.sound.render import RenderedSound, SoundTrack
-from coordinator.media.tracks import Tracks, kept_tags, read_covers
+from coordinator.media.tracks import Tracks, read_covers, track_tags
 from framewire.edits.edit_list import WHOLE, EditList
 
 
@@ -193,7 +193,8 @@ class _Work:
         stream.time_base = self.facts.time_base
         mark(stream.codec_context)
         stream.set_display_matrix(self.facts.display_matrix)
-        stream.metadata.update(kept_tags(dict(video.metadata)))
+        stream.metadata.update(track_tags(dict(video.metadata)))
+        stream.disposition = video.disposition
         return stream
 
     def _write(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import av
 import pytest
+from av.stream import Disposition
 from clips import Clip, Sound, make_clip
 from rich_clips import FONT, Extras, Text, jpeg, kinds, make_rich_clip, tracks
 
@@ -191,6 +192,47 @@ def test_tags_chapters_and_dispositions_survive(tmp_path: Path) -> None:
             ]
             assert [stream.language for stream in result.streams.audio] == ["fra", "eng"]
             assert [stream.layout.name for stream in result.streams.audio] == ["stereo", "5.1"]
+
+
+@pytest.mark.parametrize("wanted", ["mkv", "mp4", "mov"])
+def test_names_of_tracks_survive_also_out_of_mp4(tmp_path: Path, wanted: str) -> None:
+    with av.open(str(make_clip(tmp_path / "plain.mp4"))) as plain, av.open(str(tmp_path / "in.mp4"), "w") as output:
+        copies = [output.add_stream_from_template(stream, opaque=True) for stream in plain.streams]
+        copies[0].metadata["title"], copies[1].metadata["title"] = "Film", "Commentary"
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream_index]
+                output.mux(packet)
+    rewrite(tmp_path / "in.mp4", tmp_path / f"out.{wanted}", wanted=wanted)
+    assert kinds(tmp_path / f"out.{wanted}", lambda s: {**s.metadata}.get("title" if wanted == "mkv" else "name")) == [
+        "Film",
+        "Commentary",
+    ]
+
+
+def test_what_the_video_is_marked_as_survives(tmp_path: Path) -> None:
+    with av.open(str(make_clip(tmp_path / "plain.mkv"))) as plain, av.open(str(tmp_path / "in.mkv"), "w") as output:
+        copies = [output.add_stream_from_template(stream, opaque=True) for stream in plain.streams]
+        copies[0].disposition = Disposition.default | Disposition.original
+        for packet in plain.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream_index]
+                output.mux(packet)
+    rewrite(tmp_path / "in.mkv", tmp_path / "out.mkv", wanted="mkv")
+    with av.open(str(tmp_path / "out.mkv")) as result:
+        assert result.streams.video[0].disposition == Disposition.default | Disposition.original
+
+
+def test_av1_keeps_the_shape_of_samples_in_mp4(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", Clip(sounds=(), sample_aspect_ratio=Fraction(16, 15)))
+    rewrite(source, tmp_path / "out.mp4", codec="av1")
+    assert inspect(tmp_path / "out.mp4").video.sample_aspect_ratio == Fraction(16, 15)
+
+
+def test_av1_takes_more_pictures_a_second_than_its_encoder_admits_to(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", Clip(sounds=(), frames=20, rate=Fraction(1000)))
+    rewrite(source, tmp_path / "out.mp4", codec="av1")
+    assert inspect(tmp_path / "out.mp4").video.rate == 1000
 
 
 def test_two_tracks_of_different_length_both_end(tmp_path: Path) -> None:
