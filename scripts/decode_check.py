@@ -65,7 +65,8 @@ def plain_loop(path: Path) -> Seen:
                 frames = stream.decode(packet)
             except (av.error.InvalidDataError, av.error.EOFError):
                 continue
-            seen += [(frame.pts, samples(frame)) for frame in frames]
+            order = container.format.name == "avi"  # it counts packets and does not say when pictures are shown
+            seen += [(frame.dts if order else frame.pts, samples(frame)) for frame in frames]
     return seen[:MOST]
 
 
@@ -119,18 +120,19 @@ def _pictures(path: Path) -> int:
 def difference(mine: Seen, plain: Seen) -> str:
     """`equal`, or the first picture that is not.
 
-    A time stamp that a file does not give, or that does not grow, is Framewire's to choose.
+    A time stamp that a file does not give is Framewire's to choose, and those from the first that does not grow.
     """
     if len(mine) != len(plain):
         return f"DIFFERENT: {len(mine)} pictures, the plain loop has {len(plain)}"
-    last: int | None = None
+    last, given, grows = -(1 << 63), -(1 << 63), True
     for number, ((pts, picture), (plain_pts, plain_picture)) in enumerate(zip(mine, plain, strict=True)):
         if picture != plain_picture:
             return f"DIFFERENT: the samples of picture {number}"
-        usable = plain_pts is not None and (last is None or plain_pts > last)
-        if usable and pts != plain_pts:
-            return f"DIFFERENT: picture {number} at {pts}, the plain loop has {plain_pts}"
-        last = pts
+        if plain_pts is not None:
+            grows, last = grows and plain_pts > last, plain_pts
+            if grows and plain_pts > given and pts != plain_pts:
+                return f"DIFFERENT: picture {number} at {pts}, the plain loop has {plain_pts}"
+        given = pts if pts is not None else given
     return "equal"
 
 

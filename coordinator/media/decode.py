@@ -105,7 +105,7 @@ class Reader:
         """Whether the file ended in the middle."""
         self.hidden = 0
         """Pictures that the file's edit list does not show; they are decoded and left out."""
-        self.timeline = Timeline(facts.time_base, facts.rate)
+        self.timeline = Timeline(facts.time_base, facts.rate, by_decoding=facts.by_decoding)
         self._converter = Converter(facts.colour)
         self._deinterlacer = Deinterlacer(facts.time_base) if deinterlace else None
         self._budget = Budget(limits)
@@ -177,11 +177,16 @@ class Reader:
     def _decode(self, packet: Packet[Stream] | None) -> list[VideoFrame]:
         with reading("decode the video"):
             try:
-                return self._video.codec_context.decode(packet)
+                return [self._timed(frame) for frame in self._video.codec_context.decode(packet)]
             except (av.error.InvalidDataError, av.error.EOFError, av.error.BlockingIOError) as error:
                 log.debug("a damaged packet is skipped: %s", error)
                 self.damaged += 1
                 return []
+
+    def _timed(self, frame: VideoFrame) -> VideoFrame:
+        """With the time that can be relied on; what a deinterlacer keeps of it is the pts."""
+        frame.pts = self.timeline.told(frame.pts, frame.dts)
+        return frame
 
     def _progressive(self, frames: Sequence[VideoFrame]) -> Sequence[VideoFrame]:
         if self._deinterlacer is None:
@@ -203,4 +208,4 @@ class Reader:
         return Picture(stamp, frame, self._converter)
 
     def _stamp(self, frame: VideoFrame) -> Stamp:
-        return self.timeline.stamp(frame.pts if frame.pts is not None else frame.dts, frame.duration or 0)
+        return self.timeline.stamp(frame.pts, frame.duration or 0)

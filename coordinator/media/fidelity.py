@@ -21,12 +21,15 @@ from coordinator.media.limits import MediaLimits
 from coordinator.media.open import main_video, open_input
 from coordinator.media.packets import packets
 from coordinator.media.passengers import LeftOut
-from coordinator.media.probe import Inspection, codec_name
+from coordinator.media.probe import Inspection, VideoFacts, codec_name
 from coordinator.media.retiming import Retiming
 from coordinator.media.sound.render import RenderedSound
 from coordinator.media.tags import compare_tags
 from framewire.edits.edit_list import EditList
 from framewire.v1.job_pb2 import AudioFidelity, FidelityReport, Omission, TagFidelity
+
+_ROUNDED = 5e-7
+"""Seconds that are nothing where they are told in thousandths of a millisecond."""
 
 
 @dataclass(slots=True)
@@ -45,20 +48,24 @@ class _Track:
     """Of a video track: pts of its pictures, in the order of the file."""
     lengths: array[int] = field(default_factory=lambda: array("q"))
     """And for how long each is shown, 0 when unknown."""
+    facts: VideoFacts | None = None
+    """Of a video track."""
 
-    def add(self, packet: Packet[Stream], *, payload: bool) -> None:
-        if payload:
+    def add(self, packet: Packet[Stream]) -> None:
+        if self.facts is None:
             self.digest.update(packet)
         elif packet.is_discard:  # only there so that what comes after it can be decoded
             return
-        elif packet.pts is not None:
-            self.shown.append(packet.pts)
-            self.lengths.append(packet.duration or 0)
+        pts = packet.dts if self.facts is not None and self.facts.by_decoding else packet.pts
         self.packets += 1
-        if packet.pts is not None:
-            self.first = packet.pts if self.first is None else min(self.first, packet.pts)
-            if packet.pts >= self.last:
-                self.last, self.tail = packet.pts, packet.duration or 0
+        if pts is None:
+            return
+        self.first = pts if self.first is None else min(self.first, pts)
+        if pts >= self.last:
+            self.last, self.tail = pts, packet.duration or 0
+        if self.facts is not None:
+            self.shown.append(pts)
+            self.lengths.append(packet.duration or 0)
 
     def moments(self) -> NDArray[np.float64]:
         """When each picture is shown, in seconds from the first. Equal times are equal numbers in any time base."""
@@ -70,11 +77,17 @@ class _Track:
         """All of them, in the order of showing."""
         pts, lengths = np.frombuffer(self.shown, np.int64), np.frombuffer(self.lengths, np.int64)
         order = np.argsort(pts, kind="stable")
-        return Pictures(pts=pts[order], lengths=lengths[order], unit=self.time_base)
+        return Pictures(pts=pts[order] + self._late, lengths=lengths[order], unit=self.time_base)
+
+    @property
+    def _late(self) -> int:
+        """What lies between decoding and showing, where packets tell the former."""
+        return self.facts.first_pts - (self.first or 0) if self.facts is not None and self.facts.by_decoding else 0
 
     @property
     def start(self) -> Fraction:
-        return (self.first or 0) * self.time_base
+        """Of the first picture that can be decoded, or the first packet of sound."""
+        return (self.first or 0 if self.facts is None else self.facts.first_pts) * self.time_base
 
     @property
     def duration(self) -> Fraction:
@@ -109,7 +122,7 @@ def fidelity_report(
     before: Path, after: Path, *, source: Inspection, result: Inspection, work: Work, limits: MediaLimits
 ) -> FidelityReport:
     """Compare a job's input with its result. `source` and `result`: what `inspect` finds in them. Raises MediaError."""
-    old, new = _scan(before, limits), _scan(after, limits)
+    old, new = _scan(before, source.video, limits), _scan(after, result.video, limits)
     retiming = Retiming(work.edits, source.video) if work.edits is not None else None
     tags = compare_tags(before, after, source.video, result.video, limits, time=retiming)
     told = FidelityReport(
@@ -153,6 +166,7 @@ def _timing(old: _Track, new: _Track, frames_in: int) -> TagFidelity:
     if before != after:
         return TagFidelity(name="time stamps", before=before, after=after, kept=False)
     off = _furthest(old.moments(), new.moments())
+    off = off if off >= _ROUNDED else 0.0
     after = f"off by at most {off * 1000:.3f} ms" if off else "the same"
     return TagFidelity(name="time stamps", before=before, after=after, kept=not off)
 
@@ -204,12 +218,13 @@ def _drift(source: _File, result: _File) -> float:
     return max((abs(float(change)) * 1000 for change in changes), default=0.0)
 
 
-def _scan(path: Path, limits: MediaLimits) -> _File:
+def _scan(path: Path, facts: VideoFacts, limits: MediaLimits) -> _File:
     with open_input(path, limits) as container, reading("compare the result with the input"):
         video = main_video(container, limits)
         tracks = {stream.index: _track(stream) for stream in (video, *container.streams.audio)}
+        tracks[video.index].facts = facts
         for packet in packets(container, list(tracks)):  # where it breaks off, whoever decoded it has said so
-            tracks[packet.stream_index].add(packet, payload=packet.stream_index != video.index)
+            tracks[packet.stream_index].add(packet)
         return _File(tracks.pop(video.index), list(tracks.values()))
 
 

@@ -22,6 +22,7 @@ from coordinator.media.errors import reading, truncated
 from coordinator.media.hdr import ContentLight, MasteringDisplay, content_light, mastering_display, side_data
 from coordinator.media.limits import Budget, MediaLimits
 from coordinator.media.open import main_video, open_input
+from coordinator.media.timeline import Timeline
 from coordinator.media.truncation import is_cut_short
 from framewire.errors import MediaError
 from framewire.v1.asset_pb2 import AudioInfo, MediaInfo, VideoInfo
@@ -51,6 +52,8 @@ class VideoFacts:
     promised: int
     """Frames the container declares, those its edit list hides included; 0 when it declares none."""
     first_pts: int
+    by_decoding: bool
+    """The container counts packets and does not say when their pictures are shown: AVI."""
     sample_aspect_ratio: Fraction | None
     display_matrix: tuple[int, ...] | None
     """Nine numbers a player turns and flips the picture by; None when there are none."""
@@ -124,14 +127,16 @@ def _first_picture(container: InputContainer, stream: VideoStream, path: Path, l
 def _video_facts(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> VideoFacts:
     rate = stream.average_rate or stream.guessed_rate
     rate = rate if rate and 0 < rate < 10_000 else None
+    time_base, by_decoding = stream.time_base or Fraction(1, 90_000), container.format.name == "avi"
     return VideoFacts(
         width=frame.width,
         height=frame.height,
-        time_base=stream.time_base or Fraction(1, 90_000),
+        time_base=time_base,
         rate=rate,
         frames=_expected_frames(stream, rate, _track_duration(container, stream)),
         promised=stream.frames,
-        first_pts=frame.pts or 0,
+        first_pts=Timeline(time_base, rate, by_decoding=by_decoding).told(frame.pts, frame.dts) or 0,
+        by_decoding=by_decoding,
         sample_aspect_ratio=stream.sample_aspect_ratio or None,
         display_matrix=_display_matrix(frame),
         colour=Colour.of(frame, stream.codec_context.codec.canonical_name),

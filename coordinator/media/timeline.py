@@ -18,17 +18,36 @@ class Stamp:
 class Timeline:
     """Gives every frame of a track a stamp; pts grow strictly."""
 
-    def __init__(self, time_base: Fraction, rate: Fraction | None) -> None:
+    def __init__(self, time_base: Fraction, rate: Fraction | None, *, by_decoding: bool = False) -> None:
+        """`by_decoding`: the container knows nothing but the order of decoding, as AVI does."""
         self.repaired = 0
         """Frames whose stamp was missing or did not grow."""
+        self._by_decoding = by_decoding
+        self._misled = False
+        self._told: int | None = None
         self._step = max(1, round(1 / (rate * time_base))) if rate else 1
         self._last: Stamp | None = None
 
+    def told(self, pts: int | None, dts: int | None) -> int | None:
+        """When the file says that the next frame is shown. `dts`: of the packet with which it came out of the decoder.
+
+        Where pts run backwards, whoever wrote the file did not know better than to copy the order of decoding. Frames
+        come out in the order of showing, so from there on it is told by when they do, as players do it.
+        """
+        if self._by_decoding or pts is None:
+            return dts
+        self._misled = self._misled or (self._told is not None and pts <= self._told)
+        if self._misled:
+            self.repaired += dts is not None and dts != pts  # without any it is given one, which counts there
+            return dts
+        self._told = pts
+        return pts
+
     def stamp(self, pts: int | None, duration: int) -> Stamp:
-        """The stamp of the next frame, from what the decoder says of it."""
+        """The stamp of the next frame, from what `told` says of it."""
         following = self._following()
         if pts is None:
-            pts, self.repaired = following, self.repaired + 1
+            pts, self.repaired = following, self.repaired + (not self._by_decoding)
         elif self._last is not None and pts <= self._last.pts:
             pts, self.repaired = self._last.pts + 1, self.repaired + 1
         self._last = Stamp(pts=pts, duration=max(0, duration))
@@ -36,7 +55,7 @@ class Timeline:
 
     def take_up(self, last: Stamp, *, repaired: int) -> None:
         """Go on as if the frame before the next had been stamped `last`, and so many repaired before."""
-        self._last, self.repaired = last, repaired
+        self._last, self.repaired, self._told = last, repaired, last.pts
 
     def _following(self) -> int:
         if self._last is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fractions import Fraction
 from pathlib import Path
 
@@ -111,6 +112,15 @@ def test_a_frame_that_is_shown_at_another_time_is_told(tmp_path: Path) -> None:
     after = make_clip(tmp_path / "out.mp4", Clip(frames=4, pts=[0, 40, 90, 120], time_base=base, sounds=sounds))
     (timing,) = (tag for tag in compare(before, after, 4).tags if tag.name == "time stamps")
     assert (timing.kept, timing.after) == (False, "off by at most 10.000 ms")
+
+
+def test_pictures_that_avi_only_counts_are_compared_by_when_they_come(tmp_path: Path) -> None:
+    clip = Clip(frames=25, sounds=(), options=(("preset", "medium"), ("bf", "2")))
+    before = make_clip(tmp_path / "in.avi", clip)
+    first = inspect(before).video.first_pts
+    after = make_clip(tmp_path / "out.mp4", dataclasses.replace(clip, pts=range(first, first + 25)))
+    (timing,) = (tag for tag in compare(before, after).tags if tag.name == "time stamps")
+    assert (timing.kept, timing.after) == (True, "the same")
 
 
 def test_what_a_run_says_of_itself_is_in_the_report(tmp_path: Path) -> None:
