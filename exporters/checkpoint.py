@@ -43,16 +43,27 @@ def _read_safetensors(path: Path) -> Any:
 
 
 def _read_pickle(path: Path) -> Any:
+    if _is_torchscript(path):
+        raise ExportFailed(f"{path} is refused: it holds code, not only weights (it is a TorchScript archive)")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if _names_code(str(error)):
             raise ExportFailed(f"{path} is refused: it holds code, not only weights ({_global_of(error)})") from error
-        raise ExportFailed(f"{path} is broken: {_line(error)}") from error
+        raise ExportFailed(f"{path} is broken, or no checkpoint: torch cannot read it") from error
     # a broken file makes the unpickler fail in any way there is
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError, AttributeError,
             AssertionError, MemoryError, UnicodeDecodeError, OverflowError, zipfile.BadZipFile) as error:  # fmt: skip
         raise ExportFailed(f"{path} is broken: {_line(error)}") from error
+
+
+def _is_torchscript(path: Path) -> bool:
+    """Whether it is a program and not a checkpoint: then torch would hand it to another reader, which warns."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/constants.pkl") for name in archive.namelist())
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return False
 
 
 def _names_code(message: str) -> bool:

@@ -12,6 +12,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from framewire.steps.contract import MODEL_KINDS
+
 INPUT = "FRAMES_IN"
 OUTPUT = "FRAMES_OUT"
 MASK = "MASK_IN"
@@ -168,6 +170,11 @@ class Model:
     def takes_mask(self) -> bool:
         """Whether it needs MASK as well as INPUT."""
         return self.kind is Kind.INPAINT
+
+    @property
+    def used_by_steps(self) -> bool:
+        """Whether some step can use it."""
+        return self.kind in MODEL_KINDS and not self.fixed_size
 
     @property
     def inputs(self) -> tuple[str, ...]:

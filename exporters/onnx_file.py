@@ -96,12 +96,12 @@ def _tolerance(precision: Precision) -> Tolerance:
 
 
 def _read(path: Path) -> onnx.ModelProto:
+    if not path.is_file():
+        raise ExportFailed(f"there is no file {path}")
     try:
         if path.stat().st_size > _LIMIT:
             raise ExportFailed(f"{path} is larger than 2 GB")
         model = onnx.load(path, load_external_data=False)
-    except FileNotFoundError:
-        raise ExportFailed(f"there is no file {path}") from None
     except (DecodeError, OSError, ValueError) as error:
         raise ExportFailed(f"{path} is broken: {' '.join(str(error).split())[:200]}") from error
     if not model.graph.node:

@@ -111,7 +111,7 @@ def recognise(path: Path, labels: Labels) -> Model:
 def _descriptor(path: Path) -> Descriptor:
     weights = read_weights(path)
     try:
-        return MAIN_REGISTRY.load(canonicalize_state_dict(weights))
+        descriptor = MAIN_REGISTRY.load(canonicalize_state_dict(weights))
     except UnsupportedModelError as error:
         count = len(MAIN_REGISTRY.architectures("detection"))
         raise ExportFailed(f"{path} is of none of the {count} architectures that are known here") from error
@@ -119,6 +119,10 @@ def _descriptor(path: Path) -> Descriptor:
     except Exception as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise ExportFailed(f"{path} is broken: its weights do not fit together ({reason})") from error
+    for name, weight in descriptor.model.named_parameters():
+        if not torch.isfinite(weight).all():  # it would give the same rubbish everywhere, and so pass for proven
+            raise ExportFailed(f"{path} is broken: {name} holds values that are no finite numbers")
+    return descriptor
 
 
 def _measured(model: Model, *, tiles: bool) -> Model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import dataclass
 
 import grpc
 from tritonclient import grpc as tritongrpc
@@ -34,10 +35,20 @@ def loaded_models(folder: DataFolder) -> set[str] | None:
     return None
 
 
-async def is_offered(folder: DataFolder, model: str, *, within: float = 20.0) -> bool | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offered:
+    """Whether jobs can use a model."""
+
+    really: bool
+    why: str = ""
+    """Why not, as the worker says; neutral value: "", it has said nothing."""
+
+
+async def is_offered(folder: DataFolder, model: str, *, since: float, within: float = 20.0) -> Offered | None:
     """Whether the stack that runs in a data folder offers this model to jobs, within so many seconds.
 
-    Its worker looks for new models every few seconds. None when no stack runs there.
+    Its worker looks for new models every few seconds; what it said of the model before `since`, in seconds since 1970,
+    was about another one of this name. None when no stack runs there.
     """
     state = folder.running()
     if state is None or not state.ready:
@@ -46,6 +57,17 @@ async def is_offered(folder: DataFolder, model: str, *, within: float = 20.0) ->
         async with asyncio.timeout(within), Client(state.grpc) as client:
             for _ in range(int(within / _PAUSE)):  # nothing tells of a change of the catalogue
                 if any(model == each.name for step in await client.steps() for each in step.models):
-                    return True
+                    return Offered(really=True)
+                if why := await _refusal(client, model, since):
+                    return Offered(really=False, why=why)
                 await asyncio.sleep(_PAUSE)
-    return False
+    return Offered(really=False)
+
+
+async def _refusal(client: Client, model: str, since: float) -> str:
+    """What a worker has said against it since then."""
+    for worker in await client.operations.workers():
+        for refused in worker.model_memory.refused:
+            if refused.name == model and refused.time.ToNanoseconds() / 1e9 >= since:
+                return refused.reason
+    return ""

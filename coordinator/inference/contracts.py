@@ -8,7 +8,7 @@ from typing import Any
 from tritonclient.grpc import model_config_pb2
 
 from framewire.errors import ErrorCode, StepError
-from framewire.steps.contract import ITEM_BYTES, Extent, ModelContract, StateTensor, parse_shape
+from framewire.steps.contract import ITEM_BYTES, MODEL_KINDS, Extent, ModelContract, StateTensor, parse_shape
 
 _PICTURE = [-1, -1, 3]
 _FILM = [-1, *_PICTURE]
@@ -22,6 +22,7 @@ def parse_contract(config: Any, version: str) -> ModelContract:
     Raises StepError (MODEL_INVALID) that names what is missing: such a model is served, but not for frames.
     """
     parameters = _Parameters(config)
+    _check_kind(config.name, parameters)
     size_multiple = parameters.number("size_multiple")
     frames_in, states = _inputs(config)
     return ModelContract(
@@ -72,6 +73,15 @@ class _Parameters:
             return parse_shape(self.text(name))
         except ValueError as error:
             raise incomplete(self._model, f"parameter {name}: {error}") from error
+
+
+def _check_kind(model: str, parameters: _Parameters) -> None:
+    kind = parameters.optional("kind")
+    if kind and kind not in MODEL_KINDS:
+        raise StepError(f"model {model} is of kind {kind}, which no step uses yet", code=ErrorCode.MODEL_INVALID)
+    if size := parameters.number("fixed_size", 0):
+        message = f"model {model} takes pictures of {size}x{size} alone, which no step uses yet"
+        raise StepError(message, code=ErrorCode.MODEL_INVALID)
 
 
 def _inputs(config: Any) -> tuple[Any, list[Any]]:

@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 import click
+from packaging import licenses
 
+from exporters.card import CARD
 from exporters.cli.export import parity_words
 from exporters.cli.options import data_option, json_option, own_models, repository_option
 from exporters.declaration import Precision
@@ -17,13 +19,13 @@ from framewire.cli.screen import Screen
 from framewire.stack.folder import DataFolder
 from framewire.stack.settings import bundled_models, default_data_folder
 
-_SPDX = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+-]*( (AND|OR|WITH) [A-Za-z0-9][A-Za-z0-9.+-]*)*")
-
 
 def _license(context: click.Context, parameter: click.Parameter, value: str) -> str:
-    if not _SPDX.fullmatch(value):
-        raise click.BadParameter(f"{value!r} is no SPDX identifier, such as Apache-2.0, CC-BY-NC-4.0 or LicenseRef-x")
-    return value
+    try:
+        return str(licenses.canonicalize_license_expression(value))
+    except licenses.InvalidLicenseExpression:
+        message = f"{value!r} is no SPDX identifier, such as Apache-2.0, CC-BY-NC-4.0, or LicenseRef-x for one without"
+        raise click.BadParameter(message) from None
 
 
 @click.command("import")
@@ -78,7 +80,10 @@ def command(
     model = exported.model
     words = f"{model.name}: {model.recipe.architecture}, {model.kind}, x{model.scale}, {parity_words(exported.triton)}"
     screen.show(words, {"model": exported.card})
-    if repository is None:
+    if not model.used_by_steps:
+        only = f"takes {model.fixed_size}x{model.fixed_size} alone" if model.fixed_size else f"is of kind {model.kind}"
+        screen.warn(f"{model.name} {only}: no step uses such models yet")
+    elif repository is None:
         _wait_for_stack(model.name, data, screen)
     return 0
 
@@ -87,11 +92,15 @@ def _wait_for_stack(model: str, data: Path | None, screen: Screen) -> None:
     """So that the next command can use it."""
     from exporters.running import is_offered
 
-    offered = asyncio.run(is_offered(DataFolder(data or default_data_folder()), model))
-    if offered:
+    folder = DataFolder(data or default_data_folder())
+    since = (own_models(data) / model / CARD).stat().st_mtime
+    offered = asyncio.run(is_offered(folder, model, since=since))
+    if offered is None:
+        return
+    if offered.really:
         screen.words("the local stack that runs offers it")
-    elif offered is False:
-        screen.warn("the local stack that runs does not offer it yet; its coordinator's log may say why")
+    else:
+        screen.warn(f"the local stack that runs does not offer it{f': {offered.why}' if offered.why else ' yet'}")
 
 
 def default_name(file: Path) -> str:

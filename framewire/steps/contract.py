@@ -12,6 +12,8 @@ own fields, the rest are its `parameters`:
     max_pixels         no (0)   most pixels (height x width) of a picture in one request; 0: no limit; larger: tiles
     memory_bytes       no (0)   measured: what the loaded model holds after one 640x360 frame; 0: not known
     bytes_per_pixel    no (0)   measured: bytes a request needs for each pixel of a picture that goes in; 0: not known
+    kind               no       what it is for; steps use those of MODEL_KINDS, and those that do not say
+    fixed_size         no (0)   the only height and width it takes, which no step uses yet; 0: any size
     graph_sha256       no       of the model's file: work that was begun with other weights is not gone on with
     max_batch          state    most frames in one request; only where max_batch_size is 0, otherwise that counts
     NAME.shape         state    shape of the state tensor NAME; see `parse_shape`
@@ -42,6 +44,8 @@ from typing import Final
 
 from framewire.v1.step_pb2 import ModelInfo
 
+MODEL_KINDS: Final = frozenset({"enhance", "denoise"})
+"""What models that a step uses are for."""
 DEFAULT_MODELS: Final[Mapping[str, Mapping[int, str]]] = {
     "enhance": {0: "enhance_x2"},
     "denoise": {0: "denoise"},

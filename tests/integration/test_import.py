@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -155,6 +156,61 @@ def test_a_pickle_with_code_in_it_is_refused_and_its_code_never_runs(how: str, f
         torch.save(content, file, _use_new_zipfile_serialization=how == "zip")
     refused(file, home, "refused: it holds code")
     assert not trace.exists()
+
+
+def test_a_program_that_torch_saved_is_refused(files: Path, home: Path, recwarn) -> None:
+    torch.jit.trace(torch.nn.Conv2d(3, 3, 3), torch.zeros(1, 3, 8, 8)).save(files / "x.pt")
+    recwarn.clear()
+    refused(files / "x.pt", home, "refused: it holds code")
+    assert not recwarn
+
+
+def test_a_page_that_was_saved_as_a_checkpoint_is_refused_without_advice_to_run_it(files: Path, home: Path) -> None:
+    (files / "x.pth").write_text("<html>404</html>")
+    with pytest.raises(ExportFailed, match="no checkpoint") as caught:
+        bring_in(files / "x.pth", labels(), home / "models")
+    assert "weights_only" not in caught.value.message
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(value: float, files: Path, home: Path) -> None:
+    weights = torch.load(checkpoints.compact(files), weights_only=True)["params"]
+    weights["body.2.weight"][0, 0, 0, 0] = value
+    torch.save({"params": weights}, files / "x.pth")
+    refused(files / "x.pth", home, "no finite numbers")
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.onnx"])
+def test_a_pipe_is_not_waited_for(name: str, files: Path, home: Path) -> None:
+    os.mkfifo(files / name)
+    refused(files / name, home, "there is no file")
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("mit", "MIT"),
+        ("(MIT or apache-2.0)", "(MIT OR Apache-2.0)"),
+        ("LicenseRef-Own", "LicenseRef-Own"),
+        ("GPL-3.0-or-later WITH Classpath-exception-2.0", "GPL-3.0-or-later WITH Classpath-exception-2.0"),
+    ],
+)
+def test_a_licence_is_written_as_spdx_writes_it(said: str, meant: str, monkeypatch, capsys) -> None:
+    taken = []
+    monkeypatch.setattr(importing, "bring_in", lambda file, given, *_, **__: taken.append(given.license) or stop())
+    with contextlib.suppress(KeyboardInterrupt):
+        main(["import", "x.pth", "--license", said])
+    assert taken == [meant]
+
+
+def stop() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("said", ["", " ", "none of your business", "MIT OR", "freeware"])
+def test_a_licence_that_nobody_knows_is_refused(said: str, files: Path, capsys) -> None:
+    assert main(["import", str(checkpoints.compact(files)), "--license", said]) == 2
+    assert "no SPDX identifier" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])

@@ -36,6 +36,22 @@ def test_the_default_model_is_one_of_the_built_in_ones() -> None:
     assert DEFAULT_ENHANCE_MODEL in {model.name for model in MODELS}
 
 
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ("kind: inpaint", "model m is of kind inpaint, which no step uses yet"),
+        ("kind: face", "model m is of kind face, which no step uses yet"),
+        ("fixed_size: 512", "model m takes pictures of 512x512 alone, which no step uses yet"),
+    ],
+)
+def test_a_model_that_no_step_uses_says_so(said: str, why: str) -> None:
+    key, _, value = said.partition(": ")
+    text = f'name: "m" max_batch_size: 1 parameters {{ key: "{key}" value: {{ string_value: "{value}" }} }}'
+    with pytest.raises(StepError) as caught:
+        parse_contract(parse(text), "1")
+    assert (caught.value.code, caught.value.message) == (ErrorCode.MODEL_INVALID, why)
+
+
 def test_a_model_without_batches_takes_one_frame_at_a_time() -> None:
     text = COMPLETE.replace("max_batch_size: 8", "max_batch_size: 0").replace("[ -1, -1, 3 ]", "[ -1, -1, -1, 3 ]")
     assert parse_contract(parse(text), "1").max_batch == 1
