@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exporters.card import CARD, Card, card_text
+from exporters.card import Card, save_card
 from exporters.declaration import Frames, Model, Tensors
 from exporters.engine import GRAPH
 from exporters.folder import read_folder
@@ -80,7 +80,7 @@ def write_speed(folder: Path, speeds: Sequence[Speed]) -> None:
     """Put the numbers into the model's card, with the machine they hold for."""
     _, card = read_folder(folder)
     card["speed"] = {"machine": machine(), "measured": [speed.record() for speed in speeds]}
-    (folder / CARD).write_text(card_text(card))
+    save_card(folder, card)
 
 
 def machine() -> str:

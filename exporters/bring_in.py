@@ -37,4 +37,4 @@ def bring_in(
         raise ExportFailed(f"there is a model {labels.name} already; replace it with --replace, or choose another name")
     with progress.stage(f"{labels.name}: reading {file.name}"):
         model = read_onnx(file, labels) if file.suffix.lower() == ".onnx" else recognise(file, labels)
-    return export(model, repository, progress)
+    return export(model, repository, progress, replace=replace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import metadata
@@ -14,7 +15,7 @@ import onnx
 
 from exporters.config import Memory
 from exporters.declaration import Model
-from exporters.errors import ExportFailed
+from exporters.errors import ExportFailed, writing
 from exporters.parity import Parity, seeds, sizes
 
 CARD = "card.json"
@@ -97,7 +98,25 @@ def read_card(folder: Path) -> Card:
         card = json.loads((folder / CARD).read_text())
     except (OSError, ValueError):
         return {}
-    return card if isinstance(card, dict) else {}
+    return card if _is_card(card) else {}
+
+
+def _is_card(card: object) -> bool:
+    """Whether what others rely on has the types they rely on."""
+    if not isinstance(card, dict):
+        return False
+    graph, memory = card.get("graph", {}), card.get("memory", {})
+    parts = (graph, memory, card.get("made_with", {}))
+    numbers = (graph.get("weights", 0), *memory.values()) if all(isinstance(part, dict) for part in parts) else ("",)
+    return all(isinstance(number, int) for number in numbers)
+
+
+def save_card(folder: Path, card: Card) -> None:
+    """Write the card in one step: whoever reads it sees the old one or the new one. Raises ExportFailed."""
+    with writing(f"{folder.name}: its {CARD}"), tempfile.TemporaryDirectory(prefix=".card-", dir=folder) as beside:
+        fresh = Path(beside) / CARD
+        fresh.write_text(card_text(card))
+        fresh.replace(folder / CARD)
 
 
 def memory_of(card: Card) -> Memory:

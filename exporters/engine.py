@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import hashlib
 import os
 import shutil
@@ -24,10 +25,11 @@ from exporters import parity
 from exporters.card import CARD, Card, card_text, facts, memory_of, read_card, versions, write_card
 from exporters.config import Memory, config_files
 from exporters.declaration import Model
-from exporters.errors import ExportFailed
+from exporters.errors import ExportFailed, writing
 from exporters.memory import measure_memory
 from exporters.progress import Progress, silent
 from exporters.serving import serve
+from framewire.errors import ErrorCode
 
 GRAPH = "1/model.onnx"
 _AT_FDCWD = -100
@@ -45,12 +47,18 @@ class Exported:
     card: Card
 
 
-def export(model: Model, repository: Path, progress: Progress = silent) -> Exported:
-    """Write the model's folder in one step, replacing what was there.
+def export(model: Model, repository: Path, progress: Progress = silent, *, replace: bool = True) -> Exported:
+    """Write the model's folder in one step; `replace`: also where there is one, or one has come meanwhile.
 
     Raises ExportFailed, and leaves the repository as it was, when the graph is malformed, too far from its
-    reference on ONNX Runtime or on Triton, or when Triton does not load it.
+    reference on ONNX Runtime or on Triton, when Triton does not load it, or when the disk does not take it
+    (FILE_UNWRITABLE).
     """
+    with writing(f"{model.name} into {repository}"):
+        return _export(model, repository, progress, replace=replace)
+
+
+def _export(model: Model, repository: Path, progress: Progress, *, replace: bool) -> Exported:
     with progress.stage(f"{model.name}: graph"):
         graph = graph_of(model)
     with progress.stage(f"{model.name}: reference"):
@@ -69,7 +77,7 @@ def export(model: Model, repository: Path, progress: Progress = silent) -> Expor
         card = write_card(model, graph, {"onnxruntime": on_runtime, "triton": on_triton}, memory)
         card |= _still_true(known, graph)
         write_files(workshop / model.name, {CARD: card_text(card).encode()})
-        accept(workshop / model.name, repository / model.name)
+        accept(workshop / model.name, repository / model.name, replace=replace)
     return Exported(model=model, onnxruntime=on_runtime, triton=on_triton, card=card)
 
 
@@ -112,17 +120,22 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
         (folder / name).write_bytes(content)
 
 
-def accept(fresh: Path, target: Path) -> None:
-    """Put a folder in the place of another in one step, and remove the other.
+def accept(fresh: Path, target: Path, *, replace: bool = True) -> None:
+    """Put a folder where there is none, or in the place of another in one step, and remove the other.
 
-    There is no moment with half a folder or none, and a failure leaves the old one.
+    There is no moment with half a folder or none, and a failure leaves the old one. Raises ExportFailed when there is
+    one that is not to be replaced, also when it has come this moment.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
+    try:
+        fresh.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) and not target.is_symlink():
+            raise
+        if not replace:
+            raise ExportFailed(f"somebody else has brought in a model {target.name} meanwhile") from error
         _exchange(fresh, target)
         shutil.rmtree(fresh, ignore_errors=True)
-    else:
-        fresh.rename(target)
 
 
 def _texts(model: Model, memory: Memory, graph_sha256: str) -> dict[str, bytes]:
@@ -156,13 +169,19 @@ def _sha256(content: bytes) -> str:
 
 @contextlib.contextmanager
 def workshop_beside(repository: Path) -> Iterator[Path]:
-    """A folder on the repository's disk, so that a rename suffices, but not in it, where a server would look."""
+    """A folder on the repository's disk, so that a rename suffices.
+
+    Beside the repository, where no server looks; in it only where it is a disk of its own, such as a volume.
+    """
     parent = repository.absolute().parent
     try:
         parent.mkdir(parents=True, exist_ok=True)
+        if repository.is_dir() and repository.stat().st_dev != parent.stat().st_dev:
+            parent = repository.absolute()
         temporary = tempfile.TemporaryDirectory(prefix=".framewire-export-", dir=parent, ignore_cleanup_errors=True)
     except OSError as error:
-        raise ExportFailed(f"nothing can be written beside {repository}: {error.strerror}") from error
+        reason = f"nothing can be written beside {repository}: {error.strerror}"
+        raise ExportFailed(reason, code=ErrorCode.FILE_UNWRITABLE) from error
     with temporary as folder:
         yield Path(folder)
 

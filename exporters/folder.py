@@ -35,6 +35,7 @@ GRAPH = "1/model.onnx"
 INT8 = Tolerance(levels=4, exact=0.9, state=5e-2)
 _TOLERANCES = {Precision.FP32: FP32, Precision.FP16: FP16, Precision.INT8: INT8}
 _HEAVY = 8_000_000
+_PLAN_BACKEND = "tensorrt"
 _STATE_SHAPE = re.compile(r"(\d+),height(?:/(\d+))?,width(?:/(\d+))?")
 
 
@@ -77,8 +78,8 @@ def model_folders(repository: Path) -> list[Path]:
     return sorted(path.parent for path in repository.glob(f"[!.]*/{CONFIG}"))
 
 
-def read_folder(folder: Path) -> tuple[Model, Card]:
-    """The model of this folder, and its card.
+def read_folder(folder: Path, *, plans: bool = False) -> tuple[Model, Card]:
+    """The model of this folder, and its card; `plans`: also that of a TensorRT plan, which has no graph to run here.
 
     Raises ExportFailed for a config that Triton does not read, a contract that is incomplete or contradicts
     itself, and a graph that is missing or has other tensors.
@@ -88,8 +89,14 @@ def read_folder(folder: Path) -> tuple[Model, Card]:
     except (OSError, UnicodeDecodeError) as error:
         raise ExportFailed(f"{folder.name}: {CONFIG} cannot be read: {error}") from error
     card = read_card(folder)
-    model = _declared(folder, parse_config(text), card)
-    _check_graph(model, folder / GRAPH)
+    config = parse_config(text)
+    model = _declared(folder, config, card)
+    if plans and config.backend == _PLAN_BACKEND:
+        _check_plan(folder, config.default_model_filename)
+    elif config.backend != "onnxruntime":
+        raise ExportFailed(f"{folder.name}: its backend is {config.backend!r}; only onnxruntime is known here")
+    else:
+        _check_graph(model, folder / GRAPH)
     return model, card
 
 
@@ -116,28 +123,31 @@ def _declared(folder: Path, config: model_config_pb2.ModelConfig, card: Card) ->
             tolerance=_TOLERANCES[precision],
             heavy=int((card.get("graph") or {}).get("weights", 0)) > _HEAVY,
         )
+        memory = memory_in(parameters)
     except KeyError as error:
         raise ExportFailed(f"{folder.name}: its contract is incomplete: parameter {error} is missing") from error
     except ValueError as error:
         raise ExportFailed(f"{folder.name}: its contract is wrong: {error}") from error
-    _check_config(folder, model, config, parameters)
+    _check_config(folder, model, config, contract_parameters(model, memory))
     return model
 
 
-def _check_config(folder: Path, model: Model, config: model_config_pb2.ModelConfig, parameters: dict[str, str]) -> None:
+def _check_config(folder: Path, model: Model, config: model_config_pb2.ModelConfig, meant: dict[str, str]) -> None:
     if config.name != folder.name:
         raise ExportFailed(f"{folder.name}: its config is that of a model {config.name!r}")
-    if config.backend != "onnxruntime":
-        raise ExportFailed(f"{folder.name}: its backend is {config.backend!r}; only onnxruntime is known here")
     for side, names in (("input", model.inputs), ("output", model.outputs)):
-        meant = [(name, dims_of(model, name)) for name in names]
+        tensors = [(name, dims_of(model, name)) for name in names]
         said = [(tensor.name, list(tensor.dims)) for tensor in getattr(config, side)]
-        if said != meant:
-            raise ExportFailed(f"{folder.name}: its contract is wrong: {side} is {said}, not {meant}")
-    meant_parameters = contract_parameters(model, memory_in(parameters))
-    for name, value in meant_parameters.items():
-        if name in parameters and parameters[name] != value:
-            raise ExportFailed(f"{folder.name}: its contract is wrong: {name} is {parameters[name]!r}, not {value!r}")
+        if said != tensors:
+            raise ExportFailed(f"{folder.name}: its contract is wrong: {side} is {said}, not {tensors}")
+    for name, value in meant.items():
+        if name in config.parameters and (found := config.parameters[name].string_value) != value:
+            raise ExportFailed(f"{folder.name}: its contract is wrong: {name} is {found!r}, not {value!r}")
+
+
+def _check_plan(folder: Path, file: str) -> None:
+    if not file or not (folder / "1" / file).is_file():
+        raise ExportFailed(f"{folder.name}: there is no plan {file!r}")
 
 
 def _check_graph(model: Model, file: Path) -> None:

@@ -19,7 +19,7 @@ from tritonclient import grpc as tritongrpc
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from exporters.declaration import Tensors
-from exporters.errors import ExportFailed
+from exporters.errors import ExportFailed, writing
 from framewire.errors import ErrorCode, LocalError
 from framewire.stack import launch, triton
 from framewire.stack.ports import HOST, PortChooser
@@ -68,16 +68,19 @@ class Served:
 def serve(repository: Path, *models: str) -> Iterator[Served]:
     """Triton on a repository, these models of it loaded; gone, with all it made, when the block ends.
 
-    Raises LocalError: TOOL_MISSING when there is no Triton, STACK_START_FAILED when it does not come up.
+    Raises LocalError: TOOL_MISSING when there is no Triton, STACK_START_FAILED when it does not come up,
+    FILE_UNWRITABLE when there is no room for what it needs.
     """
     installed = triton.find_tritonserver()
     port, key = PortChooser().choose(None), secrets.token_hex(16)
     prefix = f"framewire_export_{secrets.token_hex(4)}_"
     with tempfile.TemporaryDirectory(prefix="framewire-export-") as folder:
+        with writing("a server to prove the model on"):
+            backends = triton.prepare_backends(installed, Path(folder) / "backends")
         argv, env = triton.command(
             installed,
             models=repository,
-            backends=triton.prepare_backends(installed, Path(folder) / "backends"),
+            backends=backends,
             port=port,
             key=key,
             shm_prefix=prefix,

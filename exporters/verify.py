@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from exporters import parity
-from exporters.card import CARD, card_text, graph_facts
+from exporters.card import graph_facts, save_card
 from exporters.comparison import CRF, Compared, compare, degradation, films, scenes
 from exporters.declaration import Kind, Model, Reference, Tensors
 from exporters.engine import GRAPH
@@ -63,7 +63,7 @@ def write_quality(folder: Path, verified: Verified, crf: int) -> None:
     """Put the numbers into the model's card."""
     _, card = read_folder(folder)
     card["quality"] = {"crf": crf, "clips": [clip.record() for clip in verified.clips]}
-    (folder / CARD).write_text(card_text(card))
+    save_card(folder, card)
 
 
 def _reference(model: Model) -> tuple[Reference, str]:

@@ -133,6 +133,8 @@ class TritonControl:
         index = self._server.ask("RepositoryIndex", service_pb2.RepositoryIndexRequest())
         states: dict[str, str] = {}
         for model in index.models:
+            if model.name.startswith("."):
+                continue  # no model: a folder in which one is being made
             if states.get(model.name) != "READY":  # one entry a version
                 states[model.name] = model.state
         return states

@@ -45,7 +45,7 @@ def command(repository: Path | None, data: Path | None, as_json: bool) -> int:
 def _record(folder: Path, loaded: set[str] | None) -> Card:
     state = "" if loaded is None else "loaded" if folder.name in loaded else "not loaded"
     try:
-        model, card = read_folder(folder)
+        model, card = read_folder(folder, plans=True)
     except ExportFailed as error:
         return {"name": folder.name, "state": "broken", "repository": str(folder.parent), "error": error.message}
     return {**_facts(model), "memoryBytes": _memory(folder), "state": state, "repository": str(folder.parent)} | (

@@ -10,10 +10,12 @@ from rich.table import Table
 from exporters.cli.export import parity_words
 from exporters.cli.options import data_option, json_option, repositories, repository_option
 from exporters.comparison import CRF, Compared
+from exporters.errors import ExportFailed, writing
 from exporters.folder import find_model
 from exporters.progress import Shown
 from exporters.verify import verify, write_quality
 from framewire.cli.screen import Screen
+from framewire.errors import ErrorCode
 
 
 @click.command("verify")
@@ -49,6 +51,8 @@ def command(
       framewire models verify enhance_x2 holiday.mp4 --sheet sheet.png
     """
     screen = Screen(as_json=as_json)
+    if sheet and not sheet.absolute().parent.is_dir():  # said before the work, not behind it
+        raise ExportFailed(f"{sheet} cannot be written: there is no such folder", code=ErrorCode.FILE_UNWRITABLE)
     folder = find_model(model, repositories(data, repository))
     found = verify(folder, clips, frames=frames, crf=crf, progress=Shown(screen))
     screen.words(f"{model}: {parity_words(found.parity)}, against {found.reference}")
@@ -61,7 +65,8 @@ def command(
     if sheet and found.clips:
         from exporters.sheet import write_sheet
 
-        write_sheet(found.clips, sheet)
+        with writing(str(sheet)):
+            write_sheet(found.clips, sheet)
         screen.show(str(sheet), {"sheet": {"path": str(sheet)}})
     if write:
         write_quality(folder, found, crf)

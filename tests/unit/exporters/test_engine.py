@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +15,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+from small_disk import SmallDisk, small_disk
 
 from exporters import bicubic, engine, parity
 from exporters.cli import main
@@ -47,6 +52,17 @@ def exported(repository: Path) -> Path:
     """A repository with the built-in model as the checkout has it."""
     shutil.copytree(bundled_models() / MODEL.name, repository / MODEL.name)
     return repository
+
+
+@pytest.fixture
+def own_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    """A disk for a repository."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    with small_disk(folder, megabytes=8) as disk:
+        if disk is None:
+            pytest.skip("this system allows no mounts in a namespace")
+        yield disk
 
 
 def test_the_repository_holds_what_the_exporters_write() -> None:
@@ -141,6 +157,45 @@ def test_a_folder_is_exchanged_in_one_step(tmp_path: Path) -> None:
         (tmp_path / name / name).touch()
     engine.accept(tmp_path / "fresh", tmp_path / "target")
     assert contents(tmp_path).keys() == {"target/fresh"}
+
+
+def test_a_folder_that_came_meanwhile_is_not_replaced_unasked(tmp_path: Path) -> None:
+    for name in ("fresh", "target"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    with pytest.raises(ExportFailed, match="meanwhile"):
+        engine.accept(tmp_path / "fresh", tmp_path / "target", replace=False)
+    assert contents(tmp_path / "target").keys() == {"target"}
+
+
+def test_a_link_in_the_place_of_a_model_is_replaced_and_what_it_names_is_left(tmp_path: Path) -> None:
+    for name in ("fresh", "elsewhere"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    (tmp_path / "target").symlink_to("elsewhere")
+    engine.accept(tmp_path / "fresh", tmp_path / "target")
+    assert contents(tmp_path / "target").keys() == {"fresh"}
+    assert contents(tmp_path / "elsewhere").keys() == {"elsewhere"}
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(folder: Path, files: dict[str, bytes]) -> None:
+        folder.mkdir(parents=True)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "1/model.onnx")
+
+    monkeypatch.setattr(engine, "write_files", full)
+    with pytest.raises(ExportFailed, match="No space left on device") as caught:
+        export(MODEL, repository)
+    assert caught.value.code is ErrorCode.FILE_UNWRITABLE
+    assert contents(repository.parent) == {}
+
+
+def test_a_repository_that_is_a_disk_of_its_own_takes_models(own_disk: SmallDisk, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "exporters", MODEL.name, "--repository", str(own_disk.folder)]
+    done = subprocess.run(own_disk.inside(command), capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    listed = subprocess.run(own_disk.inside(["ls", "-A", str(own_disk.folder)]), capture_output=True, check=True)
+    assert listed.stdout.split() == [MODEL.name.encode()]
 
 
 def test_building_twice_gives_the_same_bytes() -> None:

@@ -9,11 +9,15 @@ from pathlib import Path
 import onnx
 import pytest
 
+from exporters.card import read_card, save_card
 from exporters.cli import main
+from exporters.declaration import Precision
 from exporters.engine import GRAPH
 from exporters.errors import ExportFailed
 from exporters.folder import find_model, read_folder
 from exporters.models import MODELS
+from exporters.tensorrt import EngineName, plan_config
+from framewire.errors import ErrorCode
 from framewire.stack.settings import bundled_models
 
 MODEL = next(model for model in MODELS if model.name == "upscale_bicubic_x2")
@@ -44,6 +48,7 @@ def test_what_was_exported_is_read_back(model) -> None:
         ("dims: [ -1, -1, 3 ]", "dims: [ -1, -1, 4 ]", "contract is wrong"),
         ('"FRAMES_IN"', '"FRAMES"', "FRAMES.shape"),
         ("max_batch_size: 8", "max_batch_size: eight", "not what Triton reads"),
+        ('"bytes_per_pixel" value: { string_value: "', '"bytes_per_pixel" value: { string_value: "x', "is wrong: .*x"),
     ],
 )
 def test_a_wrong_contract_is_named(folder: Path, wrong: str, right: str, match: str) -> None:
@@ -72,6 +77,45 @@ def test_a_model_is_found_by_name_in_the_first_repository_that_has_it(folder: Pa
     assert find_model(MODEL.name, [tmp_path / "none", folder.parent, bundled_models()]) == folder
     with pytest.raises(ExportFailed, match=f"there are: {MODEL.name}"):
         find_model("other", [folder.parent])
+
+
+@pytest.mark.parametrize(
+    "card", ['{"graph": "x"}', '{"memory": {"loaded": "much"}}', "[]", '{"graph": {"weights": []}}']
+)
+def test_a_card_that_is_none_is_as_good_as_missing(folder: Path, card: str) -> None:
+    (folder / "card.json").write_text(card)
+    model, read = read_folder(folder)
+    assert (model.name, read) == (MODEL.name, {})
+
+
+def test_a_card_is_written_in_one_step_and_nothing_is_left_beside_it(folder: Path) -> None:
+    before = {path.name for path in folder.iterdir()}
+    save_card(folder, {"name": MODEL.name})
+    assert {path.name for path in folder.iterdir()} == before
+    assert read_card(folder) == {"name": MODEL.name}
+    (folder / "card.json").unlink()
+    (folder / "card.json").mkdir()  # where no file can be put
+    with pytest.raises(ExportFailed) as caught:
+        save_card(folder, {"name": MODEL.name})
+    assert caught.value.code is ErrorCode.FILE_UNWRITABLE
+    assert {path.name for path in folder.iterdir()} == before
+
+
+def test_a_tensorrt_plan_is_listed_and_missed_when_it_is_gone(folder: Path, capsys) -> None:
+    name = EngineName(model=MODEL.name, precision=Precision.FP16, gpu="NVIDIA L4", tensorrt="10.9.0")
+    config = plan_config(MODEL, name)
+    (folder / "config.pbtxt").write_text(config)
+    (folder / GRAPH).rename(folder / "1" / name.file)
+
+    def listed() -> dict[str, object]:
+        assert main(["list", "--repository", str(folder.parent), "--json"]) == 0
+        return json.loads(capsys.readouterr().out)["model"]
+
+    assert listed()["license"] == MODEL.license
+    with pytest.raises(ExportFailed, match="only onnxruntime"):  # which verify and bench need
+        read_folder(folder)
+    (folder / "1" / name.file).unlink()
+    assert listed()["state"] == "broken"
 
 
 def test_the_list_shows_good_models_and_says_what_is_wrong_with_the_others(folder: Path, capsys) -> None:
