@@ -7,7 +7,7 @@ started anew. Nobody loads or unloads a model before the book says that it is he
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from framewire.work.v1.work_pb2 import KnownModel, ModelBook, ModelLease
@@ -130,7 +130,13 @@ def _decide(book: ModelBook, want: Demand) -> Go | Wait | Never:
     missing = [name for name in names if name not in want.loaded]
     if _somebody_goes_first(book, want.lease, needs_room=bool(missing)):
         return Wait("others wait for room before it")
-    return _make_room(book, want, missing) if missing else Go()
+    decision = _make_room(book, want, missing) if missing else Go()
+    return replace(decision, load=(*decision.load, *_strangers(book, want))) if isinstance(decision, Go) else decision
+
+
+def _strangers(book: ModelBook, want: Demand) -> list[str]:
+    """Models that the server had loaded before there was this book: loading them anew tells what they are and hold."""
+    return [name for name in want.lease.models if name in want.loaded and not entry(book, name).HasField("info")]
 
 
 def _too_large(book: ModelBook, names: Sequence[str], budget: int) -> Never | None:

@@ -258,7 +258,8 @@ async def test_a_worker_that_was_paused_while_another_did_its_job_changes_nothin
         async with station.worker("other") as other:
             running = await station.rig.until(order, lambda event: event.status.worker == "other")
             assert running.attempt == 2
-            assert time.monotonic() - stopped < 10.0  # the queue misses a worker after 4 s; the new one has to start
+            # the queue misses a worker after 4 s; the new one has to start, on a machine that may be busy
+            assert time.monotonic() - stopped < 25.0
             events = await station.rig.until_end(order)
             other.terminate()
             assert await asyncio.wait_for(other.wait(), 10) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from framewire.models import book as rules
 from framewire.models.book import Demand, Go, Never, Wait
+from framewire.v1.step_pb2 import ModelInfo
 from framewire.work.v1.work_pb2 import KnownModel, ModelBook, ModelLease
 
 MIB = 1 << 20
@@ -12,7 +13,7 @@ MIB = 1 << 20
 def book_of(**sizes: int) -> ModelBook:
     """Models and what they hold, in MiB; used in this order."""
     models = [
-        KnownModel(name=name, memory_bytes=size * MIB, used=used)
+        KnownModel(name=name, memory_bytes=size * MIB, used=used, info=ModelInfo(name=name))
         for used, (name, size) in enumerate(sizes.items(), start=1)
     ]
     return ModelBook(models=models, uses=len(models))
@@ -30,6 +31,17 @@ def test_a_loaded_model_is_leased_as_it_is() -> None:
     book = book_of(a=10)
     assert ask(book, lease("a"), loaded="a", budget=10) == Go()
     assert [each.models for each in book.leases] == [["a"]]
+
+
+def test_a_model_that_was_loaded_before_there_was_a_book_is_loaded_anew_to_be_known() -> None:
+    book = book_of(a=10)
+    assert ask(book, lease("a", "b"), loaded="a b") == Go(load=("b",))
+    assert rules.entry(book, "b").changing == "w/1"
+
+
+def test_a_model_that_is_loaded_but_not_known_needs_no_room() -> None:
+    book = book_of(a=10)
+    assert ask(book, lease("b"), loaded="a b", budget=10) == Go(load=("b",))
 
 
 def test_a_model_that_is_not_loaded_is_loaded_by_who_asked_and_by_nobody_else() -> None:

@@ -260,6 +260,19 @@ async def test_models_that_are_not_loaded_are_in_the_catalogue_once_they_are_kno
     assert site.control.done.count("load a") == loads
 
 
+async def test_models_of_a_server_whose_book_was_lost_are_known_again() -> None:
+    site = Site(a=100, b=100)
+    await (await site.keeper()).introduce()
+    assert site.control.loaded == {"a", "b"}
+    site.bus = MemoryBus()
+    keeper = await site.keeper()
+    await keeper.introduce()
+    assert [(model.name, model.memory_bytes // MIB) for model in await keeper.catalogue()] == [("a", 100), ("b", 100)]
+    loads = len(site.control.done)
+    await keeper.introduce()
+    assert len(site.control.done) == loads
+
+
 async def test_what_an_operator_pins_stays_and_is_unloaded_once_idle_when_it_is_let_go() -> None:
     site = Site(a=600, b=600)
     keeper = await site.keeper()
