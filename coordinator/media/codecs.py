@@ -147,6 +147,10 @@ def _remarks(settings: EncoderSettings, facts: VideoFacts, encoder: str, depth: 
         remarks.append(f"colour was reduced from {facts.sampling} to 4:2:0")
     if facts.alpha:
         remarks.append("transparency was left out")
+    if facts.colour.misread:
+        remarks.append(
+            f"models saw false colours: {facts.colour.misread} is not converted here; the result is tagged so"
+        )
     if facts.colour.high_dynamic_range and depth < 10:
         remarks.append("high dynamic range in 8 bits shows bands; ask for 10")
     return remarks

@@ -17,7 +17,8 @@ from coordinator.media.depth import DEEP_FORMAT, Detail
 from coordinator.media.siting import LEFT, Siting, chroma_place
 
 # FFmpeg's AVColorSpace numbers (libavutil/pixfmt.h), which PyAV passes through as plain integers
-_RGB, _BT709, _UNSPECIFIED, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020_NCL = 0, 1, 2, 4, 5, 6, 7, 9
+_RGB, _BT709, _UNSPECIFIED, _RESERVED, _FCC, _BT470BG, _SMPTE170M, _SMPTE240M, _BT2020_NCL = 0, 1, 2, 3, 4, 5, 6, 7, 9
+_BT2020_CL = 10
 _MATRIX = {
     _BT709: Colorspace.ITU709,
     _FCC: Colorspace.FCC,
@@ -25,6 +26,23 @@ _MATRIX = {
     _SMPTE170M: Colorspace.ITU601,
     _SMPTE240M: Colorspace.SMPTE240M,
     _BT2020_NCL: Colorspace.BT2020,
+}
+_STAND_IN = {_BT2020_CL: Colorspace.BT2020}
+"""Of matrices that nothing here converts by, those that are near another; for the rest it is BT.709's."""
+MATRIX_NAMES = {
+    0: "RGB",
+    1: "BT.709",
+    4: "FCC",
+    5: "BT.470BG",
+    6: "SMPTE 170M",
+    7: "SMPTE 240M",
+    8: "YCgCo",
+    9: "BT.2020",
+    10: "BT.2020 constant luminance",
+    11: "SMPTE 2085",
+    12: "derived from primaries",
+    14: "ICtCp",
+    15: "IPT-C2",
 }
 _PQ, _HLG = 16, 18
 _FULL = int(ColorRange.JPEG)
@@ -54,7 +72,7 @@ class Colour:
     def of(cls, frame: VideoFrame, codec: str = "") -> Colour:
         """The frame's description, with what it does not say filled in as players do. `codec`: FFmpeg's name."""
         tag = int(frame.colorspace)
-        if tag not in _MATRIX:
+        if tag in (_RGB, _UNSPECIFIED, _RESERVED):
             tag = _BT709 if frame.height >= _HD_LINES or frame.format.is_rgb else _SMPTE170M
         full = int(frame.color_range) == _FULL or frame.format.name.startswith("yuvj")
         return cls(
@@ -67,8 +85,13 @@ class Colour:
 
     @property
     def matrix(self) -> Colorspace:
-        """The same as `tag`, as swscale numbers it."""
-        return _MATRIX[self.tag]
+        """The same as `tag`, as swscale numbers it; another one where it knows no such."""
+        return _MATRIX.get(self.tag, _STAND_IN.get(self.tag, Colorspace.ITU709))
+
+    @property
+    def misread(self) -> str:
+        """The matrix's name, where another one has to stand in for it; empty where it is known."""
+        return "" if self.tag in _MATRIX else MATRIX_NAMES.get(self.tag, str(self.tag))
 
     @property
     def high_dynamic_range(self) -> bool:
@@ -134,7 +157,13 @@ class Converter:
         deep = (
             frame
             if frame.format.name == DEEP_FORMAT
-            else self._deep.reformat(frame, format=DEEP_FORMAT, threads=self._threads)
+            else self._deep.reformat(
+                frame,
+                format=DEEP_FORMAT,
+                src_colorspace=self._colour.matrix,
+                dst_colorspace=self._colour.matrix,
+                threads=self._threads,
+            )
         )
         return Detail.between(deep, self._converted(rgb, DEEP_FORMAT))
 

@@ -142,11 +142,17 @@ def _video_facts(container: InputContainer, stream: VideoStream, frame: VideoFra
         colour=Colour.of(frame, stream.codec_context.codec.canonical_name),
         depth=max(component.bits for component in frame.format.components),
         sampling=_sampling(frame.format),
-        alpha=any(component.is_alpha for component in frame.format.components),
+        alpha=_has_alpha(stream, frame),
         interlaced=bool(frame.interlaced_frame),
         mastering=mastering_display(frame),
         light=content_light(frame),
     )
+
+
+def _has_alpha(stream: VideoStream, frame: VideoFrame) -> bool:
+    """Whether there is transparency, also where it lies beside the picture and is not decoded, as in VP8 and VP9."""
+    beside = {key.lower(): value for key, value in stream.metadata.items()}.get("alpha_mode") == "1"
+    return beside or any(component.is_alpha for component in frame.format.components)
 
 
 def _sampling(form: VideoFormat) -> str:

@@ -49,7 +49,14 @@ class Siting:
 def chroma_place(frame: VideoFrame, codec: str) -> str:
     """Where the chroma of this stream's pictures lies, as players take it that does not say."""
     small = VideoReformatter().reformat(
-        frame, width=_SIDE, height=_SIDE, format="yuv420p", interpolation=Interpolation.POINT, threads=1
+        frame,
+        width=_SIDE,
+        height=_SIDE,
+        format="yuv420p",
+        src_colorspace=1,  # whatever it is: there are some that are not converted at all
+        dst_colorspace=1,
+        interpolation=Interpolation.POINT,
+        threads=1,
     )  # what is in it does not count, it is painted over: the cheapest way will do
     _paint(small)
     seen = _converted(small)

@@ -12,6 +12,7 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
+from coordinator.media.colour import MATRIX_NAMES
 from coordinator.media.cut.timeline import ResultTime, moved_chapters
 from coordinator.media.limits import MediaLimits
 from coordinator.media.open import main_video, open_input
@@ -25,7 +26,6 @@ from framewire.v1.job_pb2 import TagFidelity
 if TYPE_CHECKING:
     from av.container.core import Chapter  # PyAV has it in its stubs only
 
-_MATRICES = {0: "RGB", 1: "BT.709", 4: "FCC", 5: "BT.470BG", 6: "SMPTE 170M", 7: "SMPTE 240M", 9: "BT.2020"}
 _PRIMARIES = {
     1: "BT.709",
     2: "",
@@ -166,7 +166,7 @@ def _of_picture(facts: VideoFacts) -> Iterator[tuple[str, Tag]]:
     aspect = facts.sample_aspect_ratio
     shape = f"{aspect.numerator}:{aspect.denominator}" if aspect else ""
     yield "sample aspect ratio", Tag(shape, aspect or Fraction(1))
-    yield "colour matrix", Tag(_MATRICES.get(colour.tag, str(colour.tag)))
+    yield "colour matrix", Tag(MATRIX_NAMES.get(colour.tag, str(colour.tag)))
     yield "colour range", Tag(_RANGES.get(colour.range, str(colour.range)))
     yield "colour primaries", Tag(_PRIMARIES.get(colour.primaries, str(colour.primaries)))
     yield "colour transfer", Tag(_TRANSFERS.get(colour.transfer, str(colour.transfer)))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
 from clips import Clip, Sound, make_clip
 
+from coordinator.media.codecs import EncoderSettings, choose_encoding
 from coordinator.media.probe import inspect, probe, rotation
 
 
@@ -45,6 +47,30 @@ def test_untagged_colours_are_taken_as_players_take_them(tmp_path: Path) -> None
     large = inspect(make_clip(tmp_path / "hd.mp4", Clip(frames=1, height=720, sounds=()))).video
     assert (small.colour.tag, large.colour.tag) == (6, 1)
     assert small.colour.range == 1
+
+
+@pytest.mark.parametrize(("matrix", "name"), [(8, "YCgCo"), (10, "BT.2020 constant luminance"), (14, "ICtCp")])
+def test_a_matrix_that_is_not_converted_stays_named_and_is_said(tmp_path: Path, matrix: int, name: str) -> None:
+    # 10 bits, because swscale then refuses a picture of such a matrix when it is not told another one
+    options = (("preset", "ultrafast"), ("x265-params", "log-level=none"))
+    clip = Clip(frames=2, codec="libx265", pixel_format="yuv420p10le", options=options, colorspace=matrix, sounds=())
+    facts = inspect(make_clip(tmp_path / "odd.mp4", clip)).video
+    assert (facts.colour.tag, facts.colour.misread) == (matrix, name)
+    assert any(name in remark for remark in choose_encoding(EncoderSettings(), facts).remarks)
+
+
+def test_transparency_that_is_not_decoded_is_noticed(tmp_path: Path) -> None:
+    # VP9 keeps it in a second stream beside the picture, which FFmpeg's own decoder passes over
+    source = make_clip(tmp_path / "plain.webm", Clip(frames=5, codec="libvpx-vp9", options=(), sounds=()))
+    with av.open(str(source)) as plain, av.open(str(tmp_path / "film.webm"), "w") as output:
+        copy = output.add_stream_from_template(plain.streams.video[0], opaque=True)
+        copy.metadata["alpha_mode"] = "1"
+        for packet in plain.demux(plain.streams.video[0]):
+            if packet.size:
+                packet.stream = copy
+                output.mux(packet)
+    assert not inspect(tmp_path / "plain.webm").video.alpha
+    assert inspect(tmp_path / "film.webm").video.alpha
 
 
 def test_more_than_eight_bits_are_noticed(tmp_path: Path) -> None:
