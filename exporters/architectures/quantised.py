@@ -1,7 +1,7 @@
-"""The body of a recurrent network in int8: activations in 8 bits, weights in 8 bits with a step for each channel.
+"""A recurrent network in int8: activations in 8 bits, weights in 8 bits with a step for each channel.
 
-Only the 3x3 convolutions of the body are quantised, where most of the time goes. The first convolution sees pixels,
-the last one makes grey levels, and the interpolation beside them must stay exact: these are float32.
+Pixels come in 8 bits, so the first convolution sees them as they are. The last one gives float32: grey levels and
+what is remembered. The interpolation beside them must stay exact and is float32, too.
 """
 
 from __future__ import annotations
@@ -17,6 +17,12 @@ from torch import Tensor, nn
 from exporters.architectures.recurrent import RecurrentEnhancer
 from exporters.declaration import Frames
 
+MIDDLE = 128
+"""What stands for zero in the first convolution's input."""
+PIXEL_STEP = 1 / 255
+"""What one step of a pixel stands for there."""
+STATE_STEP = 1 / 127
+"""What one step of the state stands for there; it lies between -1 and 1."""
 _KEPT = 0.9998
 
 
@@ -31,11 +37,20 @@ class QuantisedEnhancer(RecurrentEnhancer):
         self.load_state_dict(network.state_dict())
         self.register_buffer("ranges", ranges.float(), persistent=False)
         for index, layer in enumerate(self.body):
-            weight, bias = layer.weight.detach(), layer.bias.detach()  # type: ignore[operator]  # a convolution's
-            sizes = weight_steps(weight)
-            of_bias = sizes.flatten() * self.steps()[index]
-            layer.weight = nn.Parameter((weight / sizes).round().clamp(-127, 127) * sizes)
-            layer.bias = nn.Parameter((bias / of_bias).round() * of_bias)
+            _round_convolution(layer, self.steps()[index])
+        self._round_first()
+        self.last.weight = nn.Parameter(_round_weights(self.last.weight.detach()))
+
+    def _round_first(self) -> None:
+        """Pixels and state share one step in the integers, and have steps of their own in what they stand for."""
+        states, layer = self.shape.state_channels, self.first
+        weight = as_pixels(layer.weight.detach(), states)
+        layer.weight = nn.Parameter(from_pixels(_round_weights(weight), states))
+        of_bias = weight_steps(weight).flatten() * PIXEL_STEP
+        offset = middle_bias(layer.weight.detach(), states)
+        bias = layer.bias.detach() + offset  # type: ignore[union-attr]  # the convolution is built with a bias
+        layer.bias = nn.Parameter((bias / of_bias).round() * of_bias - offset)
+        layer.register_forward_pre_hook(lambda _, given: _with_rounded_state(given[0], states))
 
     def steps(self) -> list[float]:
         """What one of 255 steps stands for, before each body convolution and after the last one."""
@@ -61,6 +76,21 @@ class QuantisedEnhancer(RecurrentEnhancer):
 def weight_steps(weight: Tensor) -> Tensor:
     """What one step of int8 stands for, for each output channel: `[channels, 1, 1, 1]`."""
     return weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-8) / 127
+
+
+def as_pixels(weight: Tensor, states: int) -> Tensor:
+    """The first convolution's weights as if a step of the last `states` channels were one of a pixel."""
+    return _times_states(weight, states, STATE_STEP / PIXEL_STEP)
+
+
+def from_pixels(weight: Tensor, states: int) -> Tensor:
+    """The opposite of `as_pixels`."""
+    return _times_states(weight, states, PIXEL_STEP / STATE_STEP)
+
+
+def middle_bias(weight: Tensor, states: int) -> Tensor:
+    """What is missing where the middle grey is MIDDLE steps of a pixel, not half of its range: for each channel."""
+    return (MIDDLE * PIXEL_STEP - 0.5) * weight[:, : weight.shape[1] - states].sum(dim=(1, 2, 3))
 
 
 def calibrate(network: RecurrentEnhancer, films: Iterable[Frames]) -> Tensor:
@@ -94,6 +124,30 @@ def _kept(largest: Tensor, place: int, of: Callable[[Tensor, Tensor], Tensor]) -
         largest[place] = max(largest[place], values.kthvalue(max(1, int(_KEPT * values.numel()))).values)
 
     return look
+
+
+def _times_states(weight: Tensor, states: int, factor: float) -> Tensor:
+    result = weight.clone()
+    result[:, weight.shape[1] - states :] *= factor
+    return result
+
+
+def _with_rounded_state(known: Tensor, states: int) -> Tensor:
+    edge = known.shape[1] - states
+    return torch.cat([known[:, :edge], _rounded(known[:, edge:], STATE_STEP, -MIDDLE, 255 - MIDDLE)], dim=1)
+
+
+def _round_convolution(layer: nn.Module, step: float) -> None:
+    """Weights and bias to what integers stand for, where one step of the input stands for `step`."""
+    weight, bias = layer.weight.detach(), layer.bias.detach()  # type: ignore[operator]  # a convolution's
+    of_bias = weight_steps(weight).flatten() * step
+    layer.weight = nn.Parameter(_round_weights(weight))
+    layer.bias = nn.Parameter((bias / of_bias).round() * of_bias)
+
+
+def _round_weights(weight: Tensor) -> Tensor:
+    sizes = weight_steps(weight)
+    return (weight / sizes).round().clamp(-127, 127) * sizes
 
 
 def _rounded(values: Tensor, step: float, least: int, most: int) -> Tensor:

@@ -113,18 +113,50 @@ def test_blocks_and_frames_are_the_same_pixels() -> None:
     assert np.array_equal(to_frames(to_blocks(torch.from_numpy(frame).float(), 4), 4).numpy(), frame)
 
 
-def test_the_int8_graph_computes_its_body_in_integers_and_what_torch_says() -> None:
-    made, film = network(), noise(frames=2)
-    ranges = quantised.calibrate(made, [film])
-    small = quantised.QuantisedEnhancer(made, ranges)
-    frame = film[:1]
-    (expected, kept), (result, given) = by_torch(small, frame, start(frame)), by_graph(small, frame, start(frame))
+def quantised_network(shape: Shape, film: Frames) -> quantised.QuantisedEnhancer:
+    made = network(shape)
+    return quantised.QuantisedEnhancer(made, quantised.calibrate(made, [film]))
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_the_int8_graph_computes_what_torch_says(scale: int) -> None:
+    film = noise(frames=2)
+    small, frame = quantised_network(Shape(scale=scale, channels=16, depth=3), film), film[:1]
+    state = np.random.default_rng(1).uniform(-1, 1, start(frame).shape).astype(np.float32)
+    (expected, kept), (result, given) = by_torch(small, frame, state), by_graph(small, frame, state)
+    assert result.shape == (1, 22 * scale, 30 * scale, 3)
     assert np.mean(result != expected) < 0.02
     assert np.allclose(given, kept, atol=0.05)
-    weights = [
-        tensor for tensor in recurrent_onnx.build(small).graph.initializer if tensor.data_type == onnx.TensorProto.INT8
+
+
+def test_all_that_int8_has_learned_is_in_integers() -> None:
+    graph = recurrent_onnx.build(quantised_network(SMALL, noise(frames=2))).graph
+    whole = [tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.INT8]
+    floats = [tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT]
+    assert sum(len(tensor.dims) == 4 for tensor in whole) == 1 + SMALL.depth
+    assert sum(len(tensor.dims) == 2 for tensor in whole) == 2  # the last layer, of pixels and of what is remembered
+    assert [list(tensor.dims) for tensor in floats if len(tensor.dims) > 1 and np.prod(tensor.dims) > 16] == [
+        [48, 12, 3, 3]  # bicubic interpolation
     ]
-    assert sum(len(tensor.dims) == 4 for tensor in weights) == SMALL.depth
+
+
+def test_the_runtime_computes_the_int8_graph_in_integers(tmp_path: Path) -> None:
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    content = recurrent_onnx.build(quantised_network(SMALL, noise(frames=2))).SerializeToString()
+    ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    assert kinds.count("QLinearConv") == 1 + SMALL.depth
+    assert kinds.count("MatMulIntegerToFloat") == 2
+    assert kinds.count("Conv") == 1
+
+
+def test_pixels_in_steps_of_their_own_and_the_state_in_others_are_what_the_weights_say() -> None:
+    weight = torch.randn(4, 20, 3, 3, generator=torch.Generator().manual_seed(0))
+    there = quantised.as_pixels(weight, 8)
+    assert torch.equal(there[:, :12], weight[:, :12])
+    assert torch.allclose(there[:, 12:] * quantised.PIXEL_STEP, weight[:, 12:] * quantised.STATE_STEP)
+    assert torch.allclose(quantised.from_pixels(there, 8), weight)
 
 
 def test_int8_is_near_the_network_it_comes_from() -> None:
