@@ -234,6 +234,7 @@ class Pipeline:
             paths=[Path(unit.path) for unit in self._units],
             reordering=self._last.counters["reordering"],
             last_duration=shown_last(self._last).duration,
+            frames=self._frames,
         )
         written = assemble(
             self._order.target,

@@ -31,6 +31,7 @@ from coordinator.media.sound.edited import FADE
 from coordinator.media.sound.encoders import SoundEncoding
 from coordinator.media.sound.render import RenderedSound, SoundTrack
 from coordinator.media.tracks import Render, Tracks, read_covers, track_tags
+from framewire.errors import ErrorCode, WorkerError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,8 @@ class Units:
     """By how many places an encoder moved a frame ahead at most, in any of them."""
     last_duration: int
     """How long the last frame is shown, in the film's time base; 0 when unknown."""
+    frames: int | None = None
+    """In all of them; when it is known, so many have to be there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +113,8 @@ def _assemble(
         for packet in functools.reduce(by_time, tracks, pictures):
             check()
             result.add(packet)
+        if units.frames not in (None, result.frames):
+            raise WorkerError(f"{result.frames} of {units.frames} frames are in the result", code=ErrorCode.INTERNAL)
     finally:
         result.output.close()
     return Assembled(

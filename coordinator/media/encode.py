@@ -33,6 +33,8 @@ _FRAGMENTED = "+empty_moov+delay_moov+default_base_moof+frag_discont+skip_traile
 _FRAGMENT_MICROSECONDS = 1_000_000
 _FRAGMENT_BYTES = 8 << 20
 _FAR_SECONDS = 10.0
+_TOO_FEW = 2
+"""Frames that x265 gives decoding times out of memory it has not written: it would take them from the third."""
 _STREAMABLE = frozenset({"aac", "mp3", "opus", "flac", "alac"})
 # AC-3 is missing: fragmented MP4 wants a packet of it before it can say what is in the file, and a unit may have none
 
@@ -99,11 +101,18 @@ class UnitEncoder:
         if self._closed:
             return
         with writing():
-            self._mux(self._video.encode(None))
+            self._mux(self._last_packets())
             self._output.close()
             self._closed = True
         self._copies.clear()
         del self._video, self._output
+
+    def _last_packets(self) -> list[Packet[VideoStream]]:
+        packets = self._video.encode(None)
+        if self.frames <= _TOO_FEW:
+            for packet in packets:
+                packet.dts = packet.pts  # so few frames are in no other order
+        return packets
 
     def abort(self) -> None:
         """Delete what has been written. Nothing happens after `close`. Idempotent."""

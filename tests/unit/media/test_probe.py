@@ -53,7 +53,7 @@ def test_untagged_colours_are_taken_as_players_take_them(tmp_path: Path) -> None
 def test_a_matrix_that_is_not_converted_stays_named_and_is_said(tmp_path: Path, matrix: int, name: str) -> None:
     # 10 bits, because swscale then refuses a picture of such a matrix when it is not told another one
     options = (("preset", "ultrafast"), ("x265-params", "log-level=none"))
-    clip = Clip(frames=2, codec="libx265", pixel_format="yuv420p10le", options=options, colorspace=matrix, sounds=())
+    clip = Clip(frames=3, codec="libx265", pixel_format="yuv420p10le", options=options, colorspace=matrix, sounds=())
     facts = inspect(make_clip(tmp_path / "odd.mp4", clip)).video
     assert (facts.colour.tag, facts.colour.misread) == (matrix, name)
     assert any(name in remark for remark in choose_encoding(EncoderSettings(), facts).remarks)
@@ -74,5 +74,5 @@ def test_transparency_that_is_not_decoded_is_noticed(tmp_path: Path) -> None:
 
 
 def test_more_than_eight_bits_are_noticed(tmp_path: Path) -> None:
-    clip = Clip(frames=2, codec="libx265", pixel_format="yuv420p10le", options=(("x265-params", "log-level=none"),))
+    clip = Clip(frames=3, codec="libx265", pixel_format="yuv420p10le", options=(("x265-params", "log-level=none"),))
     assert inspect(make_clip(tmp_path / "deep.mp4", clip)).video.deep
