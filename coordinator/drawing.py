@@ -71,7 +71,11 @@ class Drawing:
         result = self._plan.result
         with self._account.part("to YUV"), writing():
             same_size = (picture.frame.width, picture.frame.height) == (result.width, result.height)
-            if same_size and (frame := self._converter.as_it_is(picture.frame, self._encoding.pixel_format)):
+            if (
+                same_size
+                and picture.as_described
+                and (frame := self._converter.as_it_is(picture.frame, self._encoding.pixel_format))
+            ):
                 return frame
             slot = np.empty((result.height, result.width, 3), np.uint8)
             detail = picture.write_rgb(slot, self._plan.content.width, self._plan.content.height)

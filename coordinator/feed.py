@@ -79,6 +79,7 @@ class Feed:
         """Of them, those that were."""
         self.first_frame: datetime | None = None
         """When this run had its first frame."""
+        self._earlier = earlier
         self._reader = reader
         self._plan = plan
         self._cutter = cutter
@@ -177,6 +178,8 @@ class Feed:
             "hidden": self._reader.hidden,
             "repaired": self._reader.timeline.repaired,
             "deinterlaced": self._reader.deinterlaced,
+            "resized": max(self._earlier.counters["resized"], self._reader.resized),
+            "recoloured": max(self._earlier.counters["recoloured"], self._reader.recoloured),
         }
 
     def _add_packet(self, packet: CopiedPacket) -> None:

@@ -279,6 +279,10 @@ class Pipeline:
             yield f"{reader.damaged} damaged packets of the video were skipped"
         if reader.timeline.repaired:
             yield f"{reader.timeline.repaired} frames had no usable time stamp and were given one"
+        if self._last.counters["resized"]:
+            yield f"pictures of another size than the first were scaled to {self._facts.width}x{self._facts.height}"
+        if self._last.counters["recoloured"]:
+            yield "pictures of another colour matrix or range than the first were converted to those"
         for omission in written.left_out:
             yield f"left out: {omission.what}: {omission.why}"
         yield from written.remarks

@@ -6,7 +6,7 @@ that a model that changes nothing changes no colour.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from av.video.frame import PictureType, VideoFrame
@@ -82,6 +82,15 @@ class Colour:
             transfer=int(frame.color_trc),
             place=LEFT if frame.format.is_rgb else chroma_place(frame, codec),
         )
+
+    def of_another(self, frame: VideoFrame) -> Colour:
+        """That of another picture of the stream: this one, but for a matrix or a range that it names itself."""
+        if frame.format.is_rgb:
+            return self
+        tag, limits = int(frame.colorspace), int(frame.color_range)
+        tag = self.tag if tag in (_RGB, _UNSPECIFIED, _RESERVED) else tag
+        limits = _FULL if frame.format.name.startswith("yuvj") else limits or self.range
+        return self if (tag, limits) == (self.tag, self.range) else replace(self, tag=tag, range=limits)
 
     @property
     def matrix(self) -> Colorspace:

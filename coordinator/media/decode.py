@@ -25,6 +25,7 @@ from coordinator.media.open import copied_tracks, main_video, open_input
 from coordinator.media.packets import packets
 from coordinator.media.probe import VideoFacts
 from coordinator.media.timeline import Stamp, Timeline
+from coordinator.media.truncation import is_cut_short
 from framewire.errors import MediaError
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Picture:
     stamp: Stamp
     frame: VideoFrame
     _converter: Converter
+    as_described: bool = True
+    """It has the colours that the stream's first picture has."""
 
     def write_rgb(self, slot: NDArray[np.uint8], width: int, height: int) -> Detail | None:
         """Put the picture, as `width` x `height` RGB, into the top left of `slot` and repeat its edge over the rest.
@@ -105,8 +108,13 @@ class Reader:
         """Whether the file ended in the middle."""
         self.hidden = 0
         """Pictures that the file's edit list does not show; they are decoded and left out."""
+        self.resized = 0
+        """Pictures of another size than the first."""
+        self.recoloured = 0
+        """Pictures whose colours are described otherwise than the first's."""
         self.timeline = Timeline(facts.time_base, facts.rate, by_decoding=facts.by_decoding)
-        self._converter = Converter(facts.colour)
+        self._path, self._facts = path, facts
+        self._converters = {facts.colour: Converter(facts.colour)}
         self._deinterlacer = Deinterlacer(facts.time_base) if deinterlace else None
         self._budget = Budget(limits)
         self._first_pts, self._time_base = facts.first_pts, facts.time_base
@@ -156,6 +164,8 @@ class Reader:
         for frame in self._last():
             pictures += 1
             yield self._picture(frame)
+        if not self._facts.by_decoding and is_cut_short(self._path):  # of an AVI the size that it says is often wrong
+            self.broken_off = True  # some containers just end
         if pictures == 0:
             raise MediaError("no picture of the video track could be decoded; export the file again")
 
@@ -205,7 +215,12 @@ class Reader:
     def _picture(self, frame: VideoFrame) -> Picture:
         stamp = self._stamp(frame)
         self._budget.picture(frame.width, frame.height, float((stamp.pts - self._first_pts) * self._time_base))
-        return Picture(stamp, frame, self._converter)
+        colour = self._facts.colour.of_another(frame)
+        usual = colour == self._facts.colour
+        self.resized += (frame.width, frame.height) != (self._facts.width, self._facts.height)
+        self.recoloured += not usual
+        converter = self._converters.get(colour) or self._converters.setdefault(colour, Converter(colour))
+        return Picture(stamp, frame, converter, as_described=usual)
 
     def _stamp(self, frame: VideoFrame) -> Stamp:
         return self.timeline.stamp(frame.pts, frame.duration or 0)

@@ -17,7 +17,7 @@ def same_picture(one: VideoFrame, other: VideoFrame) -> bool:
     """Whether all samples of all planes are equal. What pads the lines does not count."""
     if (one.format.name, one.width, one.height) != (other.format.name, other.width, other.height):
         return False
-    if one.format.has_palette:
+    if one.format.has_palette or (one.colorspace, one.color_range) != (other.colorspace, other.color_range):
         return False  # the same numbers may be other colours
     pairs = list(zip(_planes(one), _planes(other), strict=True))
     return all(np.array_equal(a[::_GLANCE], b[::_GLANCE]) for a, b in pairs) and all(
