@@ -44,6 +44,7 @@ class TritonPythonModel:
             str(path), _session_options(config), providers=_providers(args["model_instance_kind"], args)
         )
         _keep_freed_memory()
+        _spare_copies()
         self._inputs = [tensor.name for tensor in self._session.get_inputs()]
         self._watch = _end_server_without_me()
         pb_utils.Logger.log_info(f"{args['model_name']}: {file} on {self._session.get_providers()[0]}")
@@ -90,6 +91,30 @@ def _keep_freed_memory():
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
         libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+
+
+_NEW_COPY = 85  # PyArray_NewCopy's place in the table of NumPy's C interface, the same since 1.0
+
+
+def _spare_copies():
+    """Have Triton's own NumPy arrays be views.
+
+    For every tensor that comes or goes it makes an array for `as_numpy()`, which nobody calls here, and has NumPy copy
+    it: a fifth of the way through Triton. It looks the functions up once, with its first tensor, and finds one here
+    that gives the array it was given.
+    """
+    with contextlib.suppress(AttributeError, ImportError, ValueError):  # another NumPy, or another Python
+        table = _pointer(np._core.multiarray._ARRAY_API, None)
+        entry = ctypes.c_void_p.from_address(table + _NEW_COPY * ctypes.sizeof(ctypes.c_void_p))
+        copy, entry.value = entry.value, ctypes.cast(ctypes.pythonapi.Py_NewRef, ctypes.c_void_p).value
+        try:
+            _tensor("first", np.zeros(1, np.uint8))
+        finally:
+            entry.value = copy
+
+
+_pointer = ctypes.pythonapi.PyCapsule_GetPointer
+_pointer.argtypes, _pointer.restype = [ctypes.py_object, ctypes.c_char_p], ctypes.c_void_p
 
 
 def _end_server_without_me():
