@@ -147,6 +147,7 @@ def _remarks(settings: EncoderSettings, facts: VideoFacts, encoder: str, depth: 
         remarks.append(f"colour was reduced from {facts.sampling} to 4:2:0")
     if facts.alpha:
         remarks.append("transparency was left out")
+    remarks.extend(f"left out: {what}" for what in facts.lost)
     if facts.colour.misread:
         remarks.append(
             f"models saw false colours: {facts.colour.misread} is not converted here; the result is tagged so"

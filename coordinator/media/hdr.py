@@ -74,6 +74,20 @@ def content_light(frame: VideoFrame) -> ContentLight | None:
     return ContentLight(most=most, most_average=most_average)
 
 
+_PER_FRAME = {
+    Type.DOVI_RPU_BUFFER: "Dolby Vision's descriptions of single frames",
+    Type.DOVI_METADATA: "Dolby Vision's descriptions of single frames",
+    Type.DYNAMIC_HDR_PLUS: "HDR10+'s descriptions of single frames",
+    Type.DYNAMIC_HDR_VIVID: "HDR Vivid's descriptions of single frames",
+    Type.A53_CC: "closed captions inside the pictures",
+}
+
+
+def not_written(frame: VideoFrame) -> tuple[str, ...]:
+    """What the frame carries that no encoder here writes again, in words."""
+    return tuple(dict.fromkeys(words for kind, words in _PER_FRAME.items() if side_data(frame, kind)))
+
+
 def side_data(frame: VideoFrame, kind: Type) -> bytes:
     """The frame's side data of a kind; empty when there is none, and when PyAV cannot list what there is."""
     try:

@@ -19,7 +19,14 @@ from av.video.stream import VideoStream
 
 from coordinator.media.colour import Colour
 from coordinator.media.errors import reading, truncated
-from coordinator.media.hdr import ContentLight, MasteringDisplay, content_light, mastering_display, side_data
+from coordinator.media.hdr import (
+    ContentLight,
+    MasteringDisplay,
+    content_light,
+    mastering_display,
+    not_written,
+    side_data,
+)
 from coordinator.media.limits import Budget, MediaLimits
 from coordinator.media.open import main_video, open_input
 from coordinator.media.timeline import Timeline
@@ -70,6 +77,8 @@ class VideoFacts:
     """The screen it was graded on, when it says so."""
     light: ContentLight | None
     """How bright it gets, when it says so."""
+    lost: tuple[str, ...]
+    """What its first picture carries that is not written again, in words."""
 
     @property
     def deep(self) -> bool:
@@ -146,6 +155,7 @@ def _video_facts(container: InputContainer, stream: VideoStream, frame: VideoFra
         interlaced=bool(frame.interlaced_frame),
         mastering=mastering_display(frame),
         light=content_light(frame),
+        lost=not_written(frame),
     )
 
 

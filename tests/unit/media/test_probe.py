@@ -73,6 +73,25 @@ def test_transparency_that_is_not_decoded_is_noticed(tmp_path: Path) -> None:
     assert inspect(tmp_path / "film.webm").video.alpha
 
 
+def test_captions_inside_the_pictures_are_noticed_and_it_is_said(tmp_path: Path) -> None:
+    # an SEI message in front of every picture, as ATSC A/53 has it: one field-1 pair of CEA-608
+    caption = b"\xb5\x00\x31GA94\x03\x41\xff\xfc\x94\x20\xff"
+    message = b"\x06\x04" + bytes([len(caption)]) + caption + b"\x80"
+    source = make_clip(tmp_path / "plain.mp4", Clip(frames=5, sounds=()))
+    with av.open(str(source)) as plain, av.open(str(tmp_path / "film.mp4"), "w") as output:
+        copy = output.add_stream_from_template(plain.streams.video[0], opaque=True)
+        for packet in plain.demux(plain.streams.video[0]):
+            if packet.size:
+                told = av.Packet(len(message).to_bytes(4, "big") + message + bytes(packet))
+                told.pts, told.dts, told.time_base, told.stream = packet.pts, packet.dts, packet.time_base, copy
+                told.is_keyframe = packet.is_keyframe
+                output.mux(told)
+    assert inspect(source).video.lost == ()
+    facts = inspect(tmp_path / "film.mp4").video
+    assert facts.lost == ("closed captions inside the pictures",)
+    assert "left out: closed captions inside the pictures" in choose_encoding(EncoderSettings(), facts).remarks
+
+
 def test_more_than_eight_bits_are_noticed(tmp_path: Path) -> None:
     clip = Clip(frames=3, codec="libx265", pixel_format="yuv420p10le", options=(("x265-params", "log-level=none"),))
     assert inspect(make_clip(tmp_path / "deep.mp4", clip)).video.deep
