@@ -122,7 +122,7 @@ _OUTPUT_OPTIONS = (
     click.option(
         "--container",
         type=click.Choice(list(CONTAINERS)),
-        help="Of the result.  [default: mp4, or mkv when only that holds every track]",
+        help="Of the result.  [default: mp4; mkv or mov when that holds more of the tracks]",
     ),
     click.option("--crf", type=click.IntRange(0, 51), help="Quality: 0 is lossless, 51 the worst.  [default: 18]"),
     click.option("--preset", type=click.Choice(PRESETS), help="Slower makes smaller files.  [default: veryfast]"),

@@ -77,7 +77,7 @@ class _Container:
 class _ContainerEnumTypeWrapper(enum_type_wrapper._EnumTypeWrapper[_Container.ValueType], builtins.type):
     DESCRIPTOR: descriptor.EnumDescriptor
     CONTAINER_UNSPECIFIED: _Container.ValueType  # 0
-    """MP4, or Matroska when a track that is kept does not fit into MP4."""
+    """MP4, or Matroska or MOV when that holds more of the tracks."""
     CONTAINER_MP4: _Container.ValueType  # 1
     CONTAINER_MOV: _Container.ValueType  # 2
     CONTAINER_MKV: _Container.ValueType  # 3
@@ -87,7 +87,7 @@ class Container(_Container, metaclass=_ContainerEnumTypeWrapper):
     """What kind of file the result is."""
 
 CONTAINER_UNSPECIFIED: Container.ValueType  # 0
-"""MP4, or Matroska when a track that is kept does not fit into MP4."""
+"""MP4, or Matroska or MOV when that holds more of the tracks."""
 CONTAINER_MP4: Container.ValueType  # 1
 CONTAINER_MOV: Container.ValueType  # 2
 CONTAINER_MKV: Container.ValueType  # 3
