@@ -76,7 +76,6 @@ def contract_parameters(model: Model, memory: Memory) -> dict[str, str]:
         "source": model.source,
     }
     numbers = {
-        "overlap": model.overlap or 0,
         "min_size": model.min_size if model.min_size > model.size_multiple else 0,
         "fixed_size": model.fixed_size or 0,
         "max_batch": model.max_batch if model.state else 0,
@@ -84,7 +83,8 @@ def contract_parameters(model: Model, memory: Memory) -> dict[str, str]:
         "bytes_per_pixel": memory.per_pixel,
     }
     shapes = {f"{state.input}.shape": _shape(state) for state in model.state}
-    return always | {name: str(number) for name, number in numbers.items() if number} | shapes
+    known = {} if model.overlap is None else {"overlap": str(model.overlap)}  # 0 is known, too
+    return always | known | {name: str(number) for name, number in numbers.items() if number} | shapes
 
 
 def memory_in(parameters: Mapping[str, str]) -> Memory:

@@ -147,7 +147,7 @@ class Model:
     fixed_size: int | None = None
     """The only height and width it takes; neutral value: None."""
     overlap: int | None = 0
-    """Input pixels around a tile that its result depends on; None: only whole frames can be computed."""
+    """Input pixels around a tile that its result depends on; None: not known, or the whole picture."""
     max_batch: int
     """Most frames in one request."""
     license: str

@@ -111,7 +111,7 @@ def _declared(folder: Path, config: model_config_pb2.ModelConfig, card: Card) ->
             size_multiple=_number(parameters, "size_multiple"),
             min_size=int(parameters.get("min_size", 1)),
             fixed_size=int(parameters.get("fixed_size", 0)) or None,
-            overlap=int(parameters.get("overlap", 0)) or None,
+            overlap=int(parameters["overlap"]) if "overlap" in parameters else None,
             max_batch=config.max_batch_size or _number(parameters, "max_batch"),
             license=parameters["license"],
             source=parameters.get("source", ""),

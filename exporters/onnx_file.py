@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from exporters.declaration import FP16, FP32, INPUT, OUTPUT, Kind, Model, Precis
 from exporters.errors import ExportFailed
 from exporters.labels import Labels
 from exporters.parity import session
+from exporters.reach import reach_of
 from exporters.shuffle import bytes_before_shuffle
 
 _STANDARD = {"", "ai.onnx", "com.microsoft"}  # the last one's operators every ONNX Runtime has built in
@@ -73,7 +74,7 @@ def read_onnx(path: Path, labels: Labels) -> Model:
     if (height or width) and height != width:
         raise ExportFailed(f"{path} takes pictures of {width}x{height} alone; only square ones, or any size, will do")
     precision = Precision.FP16 if half else Precision.FP32
-    return Model(
+    model = Model(
         name=labels.name,
         kind=Kind.ENHANCE if scale > 1 else Kind.DENOISE,
         scale=scale,
@@ -89,6 +90,7 @@ def read_onnx(path: Path, labels: Labels) -> Model:
         recipe=recipe,
         tolerance=_tolerance(precision),
     )
+    return model if model.fixed_size else replace(model, overlap=reach_of(model))
 
 
 def _tolerance(precision: Precision) -> Tolerance:

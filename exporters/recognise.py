@@ -19,11 +19,12 @@ from spandrel import (
 )
 
 from exporters.checkpoint import read_weights
-from exporters.declaration import FP16, FP32, OUTPUT, Kind, Model, Precision
+from exporters.declaration import FP16, FP32, Kind, Model, Precision
 from exporters.errors import ExportFailed
 from exporters.fourier import rewrite_fourier_units
 from exporters.labels import Labels
 from exporters.network import Network
+from exporters.reach import reach_of
 
 Descriptor: TypeAlias = ImageModelDescriptor[torch.nn.Module] | MaskedImageModelDescriptor[torch.nn.Module]
 
@@ -35,8 +36,6 @@ _WHAT = {
     Kind.INPAINT: "Inpainting",
 }
 _LARGEST_LEAST_SIZE = 128
-_FIELD = 97
-_FIELD_SEEDS = 3
 _MAX_BATCH = 8
 _HEAVY = 8_000_000
 
@@ -139,24 +138,4 @@ def _measured(model: Model, *, tiles: bool) -> Model:
             if size > _LARGEST_LEAST_SIZE:
                 raise ExportFailed(f"{model.name} cannot be computed: {' '.join(str(error).split())[:200]}") from error
     model = replace(model, min_size=size if not model.fixed_size else 1)
-    return replace(model, overlap=_reach(model)) if tiles and not model.fixed_size else model
-
-
-def _reach(model: Model) -> int | None:
-    """How far a change of one pixel is seen, in input pixels; None when it reaches the edge of what was tried."""
-    compute = model.recipe.reference(model)
-    height, width = model.fitting(_FIELD, _FIELD)
-    row, column = height // 2, width // 2
-    distance = 0
-    for seed in range(_FIELD_SEEDS):
-        frames = np.random.default_rng(seed).integers(64, 192, (1, height, width, 3), dtype=np.uint8)
-        changed = frames.copy()
-        changed[:, row, column] = np.where(frames[:, row, column] < 128, 255, 0)
-        before, after = (compute(model.feeds(picture))[OUTPUT].astype(np.int16) for picture in (frames, changed))
-        rows, columns = np.nonzero(np.abs(before - after).max(axis=(0, 3)))
-        away = [
-            np.abs(rows // model.scale - row).max(initial=0),
-            np.abs(columns // model.scale - column).max(initial=0),
-        ]
-        distance = max(distance, *map(int, away))
-    return None if distance >= min(row, column) - 1 else distance + 1
+    return replace(model, overlap=reach_of(model)) if tiles and not model.fixed_size else model

@@ -35,7 +35,7 @@ def parse_contract(config: Any, version: str) -> ModelContract:
         max_batch=config.max_batch_size or parameters.number("max_batch", None if states else 1),
         license=parameters.text("license"),
         description=parameters.text("description"),
-        overlap=parameters.number("overlap", 0),
+        overlap=parameters.number("overlap", 0) if parameters.optional("overlap") else None,
         max_pixels=parameters.number("max_pixels", 0),
         memory_bytes=parameters.number("memory_bytes", 0),
         bytes_per_pixel=parameters.number("bytes_per_pixel", 0),

@@ -24,6 +24,8 @@ from framewire.steps.contract import ModelContract
 
 REQUEST_BYTES: Final = 1 << 30
 """What one picture may need inside the model server; a model that says how much it needs per pixel is tiled by it."""
+_CAREFUL: Final = 64
+"""Pixels each side by which tiles overlap when nobody knows how far the model looks: further than most do."""
 _MOST_CUTS: Final = 128
 """Along one axis."""
 
@@ -60,7 +62,8 @@ def plan_tiles(contract: ModelContract, size: FrameSize, limit: int) -> Tiling:
 
     Raises StepError (MODEL_TOO_LARGE) when tiles of `limit` pixels leave nothing to keep.
     """
-    overlap, multiple = contract.overlap, contract.size_multiple
+    overlap = _CAREFUL if contract.overlap is None else contract.overlap
+    multiple = contract.size_multiple
     heights = _lengths(size.height, overlap, multiple)
     widths = _lengths(size.width, overlap, multiple)
     fitting = [

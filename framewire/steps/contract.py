@@ -8,7 +8,7 @@ own fields, the rest are its `parameters`:
     size_multiple      yes      height and width must be multiples of this; 1 when any size will do
     license            yes      SPDX identifier of the weights
     description        yes      one sentence for people
-    overlap            no (0)   how far a result pixel looks, in input pixels each side: tiles overlap by this
+    overlap            no       how far a result pixel looks, in input pixels each side: tiles overlap by this
     max_pixels         no (0)   most pixels (height x width) of a picture in one request; 0: no limit; larger: tiles
     memory_bytes       no (0)   measured: what the loaded model holds after one 640x360 frame; 0: not known
     bytes_per_pixel    no (0)   measured: bytes a request needs for each pixel of a picture that goes in; 0: not known
@@ -170,8 +170,8 @@ class ModelContract:
     """SPDX identifier."""
     description: str
     """One sentence for people."""
-    overlap: int = 0
-    """How far a result pixel looks, in input pixels each side; neutral value: 0."""
+    overlap: int | None = None
+    """How far a result pixel looks, in input pixels each side; neutral value: None, for not known."""
     max_pixels: int = 0
     """Most pixels of a picture in one request; neutral value: 0, for no limit."""
     memory_bytes: int = 0

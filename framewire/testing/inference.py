@@ -33,6 +33,7 @@ def fake_contract(name: str = DEFAULT_ENHANCE_MODEL, *, scale: int = 2, max_batc
         scale=scale,
         size_multiple=1,
         max_batch=max_batch,
+        overlap=0,
         license="Apache-2.0",
         description=f"Repeats every pixel {scale} times each way.",
     )

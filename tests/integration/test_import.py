@@ -21,6 +21,7 @@ from exporters.bring_in import bring_in
 from exporters.checkpoint import read_weights
 from exporters.cli import main
 from exporters.cli.bring_in import default_name
+from exporters.config import config_text, parse_config
 from exporters.declaration import INPUT, MASK, OUTPUT, Kind
 from exporters.engine import GRAPH
 from exporters.errors import ExportFailed
@@ -28,6 +29,7 @@ from exporters.folder import read_folder
 from exporters.fourier import irfft2, rfft2
 from exporters.labels import Labels
 from exporters.network import OPSET
+from exporters.onnx_file import read_onnx
 from exporters.parity import session
 from framewire.errors import ErrorCode
 
@@ -117,6 +119,22 @@ def test_an_onnx_file_gets_frames_at_its_edges(files: Path, home: Path) -> None:
     run = session((home / "models" / "mine" / GRAPH).read_bytes())
     frames = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), dtype=np.uint8)
     assert np.array_equal(run({INPUT: frames})[OUTPUT], frames.repeat(2, axis=1).repeat(2, axis=2))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "overlap"),
+    [(5, 3), (95, None)],  # one pixel more than is seen; None: it may see all of a picture
+    ids=["near", "far"],
+)
+def test_how_far_an_onnx_file_looks_is_measured(kernel: int, overlap: int | None, files: Path) -> None:
+    weight = np.zeros((3, 1, kernel, kernel), np.float32)
+    weight[..., 0, 0] = weight[..., kernel // 2, kernel // 2] = 0.5
+    nodes = [helper.make_node("Conv", ["x", "w"], ["y"], group=3, pads=[kernel // 2] * 4)]
+    file = save(files, nodes, [numpy_helper.from_array(weight, "w")])
+    model = read_onnx(file, labels())
+    assert model.overlap == overlap
+    written = parse_config(config_text(model)).parameters
+    assert ("overlap" in written) == (overlap is not None)
 
 
 def test_the_command_brings_in_a_file_and_says_what_it_is(files: Path, home: Path, capsys) -> None:

@@ -46,7 +46,7 @@ def test_the_coordinator_reads_the_contract_that_was_declared(model: Model) -> N
     contract = parse_contract(parse_config(config_text(model, memory)), "1")
     for field in ("name", "scale", "size_multiple", "max_batch", "license", "description"):
         assert getattr(contract, field) == getattr(model, field)
-    assert contract.overlap == (model.overlap or 0)
+    assert contract.overlap == model.overlap
     assert (contract.memory_bytes, contract.bytes_per_pixel) == (5 << 20, 99)
     for declared, read in zip(model.state, contract.state, strict=True):
         assert read.shape(48, 64) == declared.zeros(48, 64).shape

@@ -108,7 +108,7 @@ parameters { key: "description" value: { string_value: "Plain." } }
 
 def test_what_need_not_be_said_is_neutral() -> None:
     contract = parse_contract(parse(PLAIN), "1")
-    assert (contract.overlap, contract.max_pixels, contract.state) == (0, 0, ())
+    assert (contract.overlap, contract.max_pixels, contract.state) == (None, 0, ())
     assert not contract.remembers
 
 

@@ -15,6 +15,15 @@ SIZES = [(360, 640), (1080, 1920), (2160, 3840), (100, 4096), (48, 48)]
 LIMITS = [9_216, 65_536, 921_600]
 
 
+def test_tiles_of_a_model_nobody_knows_the_reach_of_overlap_far() -> None:
+    contract = replace(fake_contract(), overlap=None)
+    plan = plan_tiles(contract, FrameSize(height=1080, width=1920), 200_000)
+    for spans, tile in ((0, plan.tile.height), (1, plan.tile.width)):
+        for span in {tiles[spans] for tiles in plan.tiles}:
+            assert not span.start or span.keep_from - span.start >= 64
+            assert span.start + tile in (1080, 1920) or span.start + tile - span.keep_to >= 64
+
+
 def tiling(height: int, width: int, *, limit: int, overlap: int, multiple: int) -> Tiling:
     contract = replace(fake_contract(), overlap=overlap, size_multiple=multiple)
     size = FrameSize(height=-(-height // multiple) * multiple, width=-(-width // multiple) * multiple)
