@@ -6,7 +6,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 CLIP   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench bench-job bench-media bench-cut bench-gateway cut-hours conformance chaos kills corpus decode-check clean
+.PHONY: help venv venv-test demo up test check lint types imports drift proto models bench bench-job bench-models bench-media bench-memory bench-cut bench-gateway cut-hours conformance chaos kills corpus decode-check clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -79,14 +79,21 @@ SANDBOX ?= prefer
 corpus: venv-test ## hostile and damaged files through real runners; SEED=n COUNT=n, NUMBER=n runs one damaged file
 	PYTHONPATH=tests $(BIN)/python -m hostile --seed $(SEED) --count $(COUNT) --sandbox $(SANDBOX) $(if $(NUMBER),--number $(NUMBER))
 
-bench: bench-job bench-media bench-cut bench-gateway ## every benchmark, about half an hour on two cores
+bench: bench-job bench-models bench-media bench-cut bench-gateway ## every benchmark, about half an hour on two cores
 
 bench-job: venv-test ## one job beside the bare model loop, memory, the hop through Triton; CLIP=path for a clip of your own
 	$(BIN)/python scripts/bench.py $(if $(CLIP),--clip '$(CLIP)')
 
+bench-models: venv-test ## enhance_x2 in integers beside floats, on one core and on all, and the hop through Triton
+	$(BIN)/framewire models bench enhance_x2 --beside enhance_x2_int8 --size 640x360
+	$(BIN)/python scripts/bench_hop.py
+
 bench-media: venv-test ## whole jobs beside loops without servers, and the wait for the first frame; CLIP=path
 	$(BIN)/python scripts/media_bench.py $(if $(CLIP),--clip '$(CLIP)') $(if $(VAPOURSYNTH),--vapoursynth '$(VAPOURSYNTH)')
 	$(BIN)/python scripts/first_frame.py
+
+bench-memory: venv-test ## what runners hold when pictures are large; PRESET=medium, ONLY=av1
+	$(BIN)/python scripts/large_pictures.py $(if $(PRESET),--preset $(PRESET)) $(if $(ONLY),--only '$(ONLY)')
 
 TOOLS  ?= build/cut-tools
 PAUSES ?= $(wildcard ../shared/media/speech_pauses_720p.mp4)

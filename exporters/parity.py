@@ -83,9 +83,13 @@ def measure(model: Model, graph: bytes) -> Parity:
     return compare(model, list(samples(model)), session(graph))
 
 
-def session(graph: bytes) -> Reference:
-    """The graph on ONNX Runtime. Raises ExportFailed for a graph it does not take."""
+def session(graph: bytes, *, threads: int = 0) -> Reference:
+    """The graph on ONNX Runtime, with so many threads; 0: one for each core.
+
+    Raises ExportFailed for a graph it does not take.
+    """
     options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what goes wrong is raised
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
