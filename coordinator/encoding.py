@@ -11,7 +11,7 @@ from coordinator.account import Account
 from coordinator.batch import Drawn
 from coordinator.closing import Closer, Finished
 from coordinator.flow import Channel
-from coordinator.media.codecs import LARGE_PIXELS, EncoderSettings
+from coordinator.media.codecs import EncoderSettings, diet
 from coordinator.media.encode import UnitEncoder
 from coordinator.media.probe import VideoFacts
 from coordinator.steps.interface import FrameSize
@@ -41,6 +41,7 @@ class UnitStages:
         self._account = account
         self._near = near
         self._on_frame = on_frame
+        self._alone = diet(facts, settings, pixels=size.width * size.height).alone
         self._open: set[UnitEncoder] = set()
 
     def encode(self, source: Channel[Drawn], target: Channel[Finished]) -> None:
@@ -63,8 +64,8 @@ class UnitStages:
                 unit = None
 
     def _free(self, unit: UnitEncoder) -> None:
-        """Of encoders of large pictures there is one at a time; others are flushed while the next one works."""
-        if self._size.width * self._size.height > LARGE_PIXELS:
+        """Where there is no room for two encoders there is one at a time; else it is flushed while the next works."""
+        if self._alone:
             with self._account.part("close units"):
                 unit.close()
 

@@ -38,7 +38,7 @@ from coordinator.media.passengers import Passengers, look_at_passengers
 from coordinator.media.probe import Inspection
 from coordinator.media.retiming import Retiming, make_timing
 from coordinator.order import Order, Reports, Result
-from coordinator.plan import BLOCKS, make_plan
+from coordinator.plan import make_plan
 from coordinator.previews import Pair, Previews
 from coordinator.resume import EarlierWork, shown_last
 from coordinator.steps.interface import FrameSize, FrameStep
@@ -51,7 +51,7 @@ log = logging.getLogger(__name__)
 _COMPLETE = 0.9
 """Share of the frames a container promises that is a whole film: some promise a few too many."""
 _DRAWN = 2
-"""Batches that may wait for the encoder."""
+"""Most batches that may wait for the encoder."""
 
 
 class Pipeline:
@@ -150,13 +150,13 @@ class Pipeline:
 
     def _build(self, reader: Reader, items: Items, pools: Sequence[Channel[Block]], stages: UnitStages) -> Feed:
         previews = self._previews()
-        batches: Channel[Batch] = self._flow.channel("decoded", depth=BLOCKS)
+        batches: Channel[Batch] = self._flow.channel("decoded", depth=self._plan.waiting)
         feed = self._feed(reader, pools[0] if pools else None, batches, previews)
         self._flow.stage("decode", partial(feed.run, items), closes=batches)
         complete: Callable[[Batch], None] = _is_complete
         if self._inferring is not None:
             batches, complete = self._inferring.add_stages(pools, batches), self._inferring.complete
-        drawn: Channel[Drawn] = self._flow.channel("drawn", depth=_DRAWN)
+        drawn: Channel[Drawn] = self._flow.channel("drawn", depth=min(_DRAWN, self._plan.waiting))
         draw = partial(self._drawing(previews).run, batches, drawn, complete)
         self._flow.stage("draw", draw, closes=drawn)
         finished: Channel[Finished] = self._flow.channel("finished", depth=1)

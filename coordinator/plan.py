@@ -33,6 +33,8 @@ class Plan:
     """Part of the last of them that is encoded; even, as 4:2:0 has to be."""
     scale: int
     """Size behind the last step / size before the first, per side."""
+    waiting: int
+    """Most batches that wait in front of the first step, and behind the last."""
 
 
 def make_plan(size: FrameSize, steps: Sequence[FrameStep]) -> Plan:
@@ -41,8 +43,10 @@ def make_plan(size: FrameSize, steps: Sequence[FrameStep]) -> Plan:
     padded = [FrameSize(height=_round_up(size.height, multiple), width=_round_up(size.width, multiple))]
     for step in steps:
         padded.append(padded[-1].times(step.scale))
+    largest = max(frame.bytes for frame in padded)
     return Plan(
-        batch=_batch(max(frame.bytes for frame in padded), steps),
+        batch=_batch(largest, steps),
+        waiting=1 if largest > BLOCK_BYTES else BLOCKS,  # such a frame takes longer than its way from stage to stage
         padded=tuple(padded),
         content=size,
         result=FrameSize(height=_round_up(size.height * scale, 2), width=_round_up(size.width * scale, 2)),

@@ -21,7 +21,7 @@ from framewire.v1.job_pb2 import OutputSettings
 from framewire.v1.step_pb2 import Step
 from framewire.work.v1.work_pb2 import SegmentRecord, StoredSegment
 
-ENGINE = 3
+ENGINE = 4
 """Raised whenever the same work would give other frames than before."""
 
 

@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from coordinator.media.colour import Colour
 from coordinator.media.depth import DEEP_FORMAT
+from coordinator.media.encoder_memory import Diet, PictureSizes, diet_of
 from coordinator.media.probe import VideoFacts
 from coordinator.media.siting import LEFT, NUMBERS
 from framewire.steps.output import PRESETS
@@ -27,13 +28,7 @@ _FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION: the encoder keeps each
 _SVT_PRESETS = dict(zip(PRESETS, (12, 11, 10, 9, 8, 7, 5, 4, 2), strict=True))
 _SVT_LOSSLESS = 10  # faster ones write lossless streams that decode wrong or not at all
 _NVENC_PRESETS = dict(zip(PRESETS, (1, 1, 2, 3, 3, 4, 5, 6, 7), strict=True))
-LARGE_PIXELS = 4_000_000
-"""A picture of more is large: an encoder that looks far ahead would keep hundreds of megabytes of them."""
-_SHORT_SIGHTED = {
-    "libx264": ("x264-params", "rc-lookahead=3"),
-    "libx265": ("x265-params", "bframes=3:rc-lookahead=4"),  # it opens only if it looks further than it reorders
-}
-_LOOKS_NOT_AHEAD = {"ultrafast", "superfast"}
+_PARAMS = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}
 _MOST_RATE = {"libsvtav1": Fraction(240)}
 """Frames a second that an encoder admits to; more than that come all the same, by their time stamps."""
 _CRF_END, _AV1_END = 51, 63  # ends of the scales of x264 and of SVT-AV1
@@ -97,9 +92,7 @@ def add_encoder(
 ) -> VideoStream:
     """A video track of `output` with its encoder, set up and not opened yet. Time stamps are in `facts.time_base`."""
     encoding = choose_encoding(settings, facts)
-    options = dict(encoding.options)
-    if width * height > LARGE_PIXELS:
-        options |= _short_sighted(encoding.encoder, options)
+    options = _with_diet(dict(encoding.options), encoding, facts, settings, pixels=width * height)
     rate = facts.rate or Fraction(25)
     rate = min(rate, _MOST_RATE.get(encoding.encoder, rate))
     added = output.add_stream(encoding.encoder, rate=rate, options=options)
@@ -122,12 +115,26 @@ def set_shape(stream: VideoStream, facts: VideoFacts) -> None:
         stream.sample_aspect_ratio = facts.sample_aspect_ratio
 
 
-def _short_sighted(encoder: str, options: Mapping[str, str]) -> dict[str, str]:
-    """What has an encoder keep few pictures before it decides about one: for large ones."""
-    if encoder not in _SHORT_SIGHTED or (encoder == "libx264" and options["preset"] in _LOOKS_NOT_AHEAD):
-        return {}
-    name, params = _SHORT_SIGHTED[encoder]
-    return {name: ":".join(filter(None, (options.get(name, ""), params)))}
+def diet(facts: VideoFacts, settings: EncoderSettings, *, pixels: int) -> Diet:
+    """What the encoder of a result with so many pixels is told for it to fit into a runner."""
+    return _diet(choose_encoding(settings, facts), facts, settings, pixels)
+
+
+def _diet(encoding: Encoding, facts: VideoFacts, settings: EncoderSettings, pixels: int) -> Diet:
+    sizes = PictureSizes(
+        source=facts.width * facts.height, result=pixels, source_depth=facts.depth, depth=encoding.depth
+    )
+    return diet_of(encoding.encoder, settings.preset, sizes)
+
+
+def _with_diet(
+    options: dict[str, str], encoding: Encoding, facts: VideoFacts, settings: EncoderSettings, *, pixels: int
+) -> dict[str, str]:
+    params = _diet(encoding, facts, settings, pixels).params
+    if not params:
+        return options
+    name = _PARAMS[encoding.encoder]  # of a setting that is there twice the last counts
+    return options | {name: ":".join(filter(None, (options.get(name, ""), params)))}
 
 
 def mark(context: VideoCodecContext) -> None:

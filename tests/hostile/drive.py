@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from coordinator.child import RunnerPool, RunnerProcess
@@ -56,6 +56,7 @@ class Driver:
     folder: Path
     inference: InferenceAddress
     steps: tuple[Step, ...] = ()
+    output: OutputSettings = field(default_factory=lambda: OutputSettings(preset="ultrafast"))
 
     async def run(self, cases: Iterable[Case], *, at_once: int) -> list[Outcome]:
         """The outcomes in the order of the cases."""
@@ -101,7 +102,7 @@ class Driver:
             job_id="job_hostile",
             attempt=1,
             steps=self.steps,
-            output=OutputSettings(preset="ultrafast"),
+            output=self.output,
             input_path=str(source),
             output_path=str(folder / "output.mp4"),
             inference=self.inference,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from coordinator.media import codecs
 from coordinator.media.assemble import Units, assemble
-from coordinator.media.codecs import EncoderSettings, add_encoder, choose_encoding
+from coordinator.media.codecs import EncoderSettings, add_encoder, choose_encoding, diet
 from coordinator.media.colour import Colour, Converter
 from coordinator.media.encode import UnitEncoder
 from coordinator.media.hdr import ContentLight, MasteringDisplay
@@ -171,35 +171,29 @@ def test_depth_is_the_inputs_unless_asked_for(facts: VideoFacts) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("codec", "preset", "size", "expected"),
-    [
-        ("h264", "veryfast", (2560, 1440), False),  # 3.7 million pixels
-        ("h264", "veryfast", (3840, 2160), True),
-        ("h264", "superfast", (3840, 2160), False),  # which looks at none ahead
-        ("hevc", "veryfast", (3840, 2160), True),
-        ("av1", "veryfast", (3840, 2160), False),  # not settled by this option
-    ],
-)
-def test_of_large_pictures_an_encoder_looks_at_few_ahead(
-    tmp_path: Path, codec: str, preset: str, size: tuple[int, int], expected: bool
+@pytest.mark.parametrize("size", [(1920, 1080), (2560, 1440), (3840, 2160)])
+@pytest.mark.parametrize("codec", CODECS)
+def test_an_encoder_is_told_what_makes_it_fit_behind_what_the_settings_say(
+    tmp_path: Path, facts: VideoFacts, codec: str, size: tuple[int, int]
 ) -> None:
-    facts = inspect(make_clip(tmp_path / "in.mp4")).video  # 64x48 H.264
+    settings = EncoderSettings(codec=codec, preset="medium")
     with av.open(str(tmp_path / "out.mp4"), "w") as output:
-        settings = EncoderSettings(codec=codec, preset=preset)
         stream = add_encoder(output, facts, width=size[0], height=size[1], settings=settings)
-        options = stream.codec_context.options
-    params = {**options}.get("x265-params" if codec == "hevc" else "x264-params", "")
-    assert bool({"rc-lookahead=3", "rc-lookahead=4"} & {*params.split(":")}) is expected
+        told = dict(stream.codec_context.options)
+    name = {"h264": "x264-params", "hevc": "x265-params", "av1": "svtav1-params"}[codec]
+    said = dict(choose_encoding(settings, facts).options).get(name, "")
+    params = diet(facts, settings, pixels=size[0] * size[1]).params
+    assert told.get(name, "") == ":".join(filter(None, (said, params)))
 
 
-@pytest.mark.parametrize("preset", ["ultrafast", "veryfast", "veryslow"])
-@pytest.mark.parametrize("codec", ["h264", "hevc"])
+@pytest.mark.parametrize("crf", [0, 18])
+@pytest.mark.parametrize("preset", ["ultrafast", "veryfast", "medium", "veryslow"])
+@pytest.mark.parametrize("codec", CODECS)
 def test_an_encoder_of_large_pictures_opens_at_every_preset(
-    tmp_path: Path, facts: VideoFacts, codec: str, preset: str
+    tmp_path: Path, facts: VideoFacts, codec: str, preset: str, crf: int
 ) -> None:
     with av.open(str(tmp_path / "out.mp4"), "w") as output:
-        settings = EncoderSettings(codec=codec, preset=preset)
+        settings = EncoderSettings(codec=codec, preset=preset, crf=crf)
         stream = add_encoder(output, facts, width=2560, height=1600, settings=settings)  # 4.1 million pixels
         stream.codec_context.open()
         assert stream.codec_context.is_open

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jobs import Size
 
-from coordinator.plan import BLOCK_BYTES, MAX_BATCH, make_plan
+from coordinator.plan import BLOCK_BYTES, BLOCKS, MAX_BATCH, make_plan
 from coordinator.steps.interface import FrameSize
 
 
@@ -49,3 +49,10 @@ def test_a_batch_fits_its_block_and_the_model() -> None:
     assert small.batch * small.padded[-1].bytes <= BLOCK_BYTES
     assert large.batch == 1
     assert narrow.batch == 3
+
+
+def test_few_batches_wait_where_a_frame_fills_a_block() -> None:
+    """Full HD is not large, enlarged it is."""
+    assert make_plan(size(1920, 1080), [Size(scale=1)]).waiting == BLOCKS
+    assert make_plan(size(1920, 1080), [Size(scale=2)]).waiting == 1
+    assert make_plan(size(4096, 2304), []).waiting == 1
