@@ -11,7 +11,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 from coordinator.media.colour import Converter
-from coordinator.media.probe import VideoFacts, rotation
+from coordinator.media.probe import VideoFacts, orientation
 
 _QUALITIES = (3, 6, 10, 16, 24, 31)
 """The encoder's quantizers, best first."""
@@ -39,10 +39,10 @@ class Photographer:
         return data
 
     def _upright(self, frame: VideoFrame) -> VideoFrame:
-        turns = rotation(self._facts.display_matrix) // 90
+        mirrored, turns = orientation(self._facts.display_matrix)
         width, height = self._size(frame, sideways=turns % 2 == 1)
-        small = self._converter.to_rgb(frame, width, height)
-        pixels = np.ascontiguousarray(np.rot90(small.to_ndarray(), -turns), np.uint8)
+        samples = self._converter.to_rgb(frame, width, height).to_ndarray()
+        pixels = np.ascontiguousarray(np.rot90(samples[:, ::-1] if mirrored else samples, -turns), np.uint8)
         return self._scaler.reformat(
             VideoFrame.from_ndarray(pixels, format="rgb24"),
             format="yuvj420p",

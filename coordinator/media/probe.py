@@ -197,6 +197,15 @@ def rotation(matrix: tuple[int, ...] | None) -> int:
     return 90 if b > 0 else 270
 
 
+def orientation(matrix: tuple[int, ...] | None) -> tuple[bool, int]:
+    """How a display matrix has a picture shown: mirrored left to right first, then turned clockwise by quarters."""
+    if matrix is None:
+        return False, 0
+    a, b, _, c, d = matrix[:5]
+    mirrored = a * d - b * c < 0
+    return mirrored, rotation((-a, -b, *matrix[2:]) if mirrored else matrix) // 90
+
+
 def _media_info(container: InputContainer, stream: VideoStream, facts: VideoFacts) -> MediaInfo:
     track = _track_duration(container, stream)
     return MediaInfo(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from fractions import Fraction
 from pathlib import Path
@@ -91,6 +92,30 @@ def test_previews_are_upright(tmp_path: Path, rotation: int) -> None:
     quarters = {0: (0, 0), 90: (0, width), 180: (height, width), 270: (height, 0)}  # clockwise
     top, left = quarters[rotation]
     assert shown[top + 4 : top + height - 4, left + 4 : left + width - 4, 0].mean() > 200
+
+
+_ONE = 1 << 16
+
+
+@pytest.mark.parametrize(
+    ("matrix", "quarter"),
+    [((-_ONE, 0, 0, 0, _ONE), (0, 1)), ((_ONE, 0, 0, 0, -_ONE), (1, 0)), ((0, _ONE, 0, _ONE, 0), (0, 0))],
+    ids=["left and right", "top and bottom", "along the diagonal"],
+)
+def test_previews_of_mirrored_films_are_mirrored(
+    tmp_path: Path, matrix: tuple[int, ...], quarter: tuple[int, int]
+) -> None:
+    def corner(clip: Clip, _: int) -> NDArray[np.uint8]:
+        frame = np.zeros((clip.height, clip.width, 3), np.uint8)
+        frame[: clip.height // 2, : clip.width // 2, 0] = 255
+        return frame
+
+    source = make_clip(tmp_path / "in.mp4", Clip(width=64, height=64, frames=1, sounds=()), corner)
+    facts = dataclasses.replace(inspect(source).video, display_matrix=(*matrix, 0, 0, 0, 1 << 30))
+    with av.open(str(source)) as film:
+        shown = picture(Photographer(facts, width=WIDTH, most_bytes=MOST_BYTES).jpeg(next(film.decode(video=0))))
+    top, left = 32 * quarter[0], 32 * quarter[1]
+    assert shown[top + 4 : top + 28, left + 4 : left + 28, 0].mean() > 200
 
 
 def test_wide_samples_make_a_wide_preview(tmp_path: Path) -> None:
