@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from framewire.v1.operations_pb2 import RefusedModel
 from framewire.v1.step_pb2 import Lane, ModelInfo
 from framewire.work.v1.work_pb2 import WorkerStatus
 from gateway.fleet import Fleet
@@ -26,10 +27,10 @@ class LiveModels:
             return models
         return self._models(await self._fleet.live(max_age=0.0), {lane})
 
-    async def refused(self) -> dict[str, str]:
-        """Why models cannot be used, by name, as workers that tried them say."""
+    async def refused(self) -> dict[str, RefusedModel]:
+        """Models that cannot be used, and why, by name, as workers that tried them say."""
         workers = await self._fleet.live()
-        return {model.name: model.reason for worker in workers for model in worker.model_memory.refused}
+        return {model.name: model for worker in workers for model in worker.model_memory.refused}
 
     @staticmethod
     def _models(workers: Sequence[WorkerStatus], lanes: Collection[int]) -> list[ModelInfo]:

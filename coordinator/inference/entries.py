@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from framewire.bus.interface import ModelWish
 from framewire.errors import ErrorCode
 from framewire.models import book as rules
@@ -23,8 +25,13 @@ def is_known(book: ModelBook, name: str) -> bool:
     """Whether nobody has to look at the model now: it is known, being looked at, or was refused a moment ago."""
     model = rules.entry(book, name)
     if model.refused:
-        return time.time() - model.refused_time.ToSeconds() < _REFUSED_FOR
+        return is_fresh(model.refused_time)
     return model.HasField("info") or bool(model.changing)
+
+
+def is_fresh(refused: Timestamp) -> bool:
+    """Whether a refusal is so young that nobody need try again."""
+    return time.time() - refused.ToSeconds() < _REFUSED_FOR
 
 
 def claim(book: ModelBook, wish: ModelWish) -> bool:

@@ -32,8 +32,8 @@ Told = Callable[[str], Awaitable[None]]
 
 _LOOK_AGAIN: Final = 2.0
 """Seconds until a book that has not changed is looked at again: holders die without a word."""
-_UNFULFILLED: Final = 16
-"""Wishes that are told of at most of those that could not be fulfilled."""
+_UNUSABLE: Final = 16
+"""Models that are told of at most besides those the book says cannot be used."""
 _LAST_CHANGES: Final = 2.0
 """Seconds a worker that stops waits for a model that is being loaded."""
 
@@ -55,7 +55,7 @@ class ModelKeeper:
         self._changing: set[asyncio.Task[None]] = set()
         self._used = 0
         self._refused: list[RefusedModel] = []
-        self._unfulfilled: dict[str, RefusedModel] = {}
+        self._unusable: dict[str, RefusedModel] = {}
         self._changes = ModelChanges(control, self._book, holder=self._holder)
         self.counters = self._changes.counters
 
@@ -84,6 +84,8 @@ class ModelKeeper:
         self._held[purpose] = lease
         try:
             await self._acquire(lease, told, patient=patient)
+            for name in lease.models:
+                self._unusable.pop(name, None)
             yield
         finally:
             self._held.pop(purpose, None)  # closed meanwhile
@@ -114,7 +116,7 @@ class ModelKeeper:
         loaded = await self._changes.models()
         book, _ = await self._book.read()
         for name in sorted(loaded):
-            if not entries.is_known(book, name):
+            if not entries.is_known(book, name) and not self._was_tried(name):
                 await self._introduce(name)
         await self._changes.unload_idle(rules.surplus(book, those_loaded(loaded), self._budget), eviction=True)
 
@@ -134,7 +136,7 @@ class ModelKeeper:
             unloads=counters.unloads,
             evictions=counters.evictions,
             waiting=counters.waiting,
-            refused=[*self._refused, *self._unfulfilled.values()],
+            refused=[*self._refused, *self._unusable.values()],
         )
 
     async def _introduce(self, name: str) -> None:
@@ -143,11 +145,13 @@ class ModelKeeper:
                 log.info("model %s is known now", name)
         except StepError as error:
             log.warning("%s", error.message)
+            if error.code == ErrorCode.MODEL_TOO_LARGE:  # the others stand in the book
+                self._note_unusable(name, error)
         except Unavailable as error:
             log.info("model %s is not known yet: %s", name, error.message)
 
     async def _fulfil(self, wish: ModelWish) -> None:
-        self._unfulfilled.pop(wish.model, None)
+        self._unusable.pop(wish.model, None)
         try:
             if wish.pinned:
                 async with self.lease([wish.model], purpose=f"load {wish.model}", told=_log, patient=False):
@@ -158,16 +162,22 @@ class ModelKeeper:
             await self._book.edit(lambda book: entries.disclaim(book, wish))
         except FramewireError as error:
             log.warning("a wish about model %s is not fulfilled: %s", wish.model, error.message)
-            self._note_unfulfilled(wish, error)
+            self._note_unusable(wish.model, error)
             await self._book.edit(lambda book: entries.unpin(book, wish))
 
-    def _note_unfulfilled(self, wish: ModelWish, error: FramewireError) -> None:
-        """The newest of them: whoever wished looks at once."""
-        refused = RefusedModel(name=wish.model, reason=error.message, code=str(error.code))
+    def _note_unusable(self, model: str, error: FramewireError) -> None:
+        """What the book does not say: of models that are too large, or in no repository. The newest of them."""
+        refused = RefusedModel(name=model, reason=error.message, code=str(error.code))
         refused.time.GetCurrentTime()
-        self._unfulfilled[wish.model] = refused
-        while len(self._unfulfilled) > _UNFULFILLED:
-            del self._unfulfilled[next(iter(self._unfulfilled))]
+        self._unusable.pop(model, None)
+        self._unusable[model] = refused
+        while len(self._unusable) > _UNUSABLE:
+            del self._unusable[next(iter(self._unusable))]
+
+    def _was_tried(self, model: str) -> bool:
+        """A moment ago, and found too large: that does not change by itself."""
+        refused = self._unusable.get(model)
+        return bool(refused and refused.code == ErrorCode.MODEL_TOO_LARGE and entries.is_fresh(refused.time))
 
     async def _acquire(self, lease: ModelLease, told: Told, *, patient: bool) -> None:
         said, waits = "", False

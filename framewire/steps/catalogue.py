@@ -22,6 +22,7 @@ from framewire.steps.contract import default_model, rounds
 from framewire.steps.output import ending_of
 from framewire.v1 import step_pb2
 from framewire.v1.job_pb2 import OutputSettings
+from framewire.v1.operations_pb2 import RefusedModel
 from framewire.v1.step_pb2 import LANE_CPU, LANE_GPU, Lane, ModelInfo, Step, StepInfo, StepLimits, StepParameter
 
 
@@ -112,12 +113,13 @@ def models_of(steps: Sequence[Step]) -> set[str]:
 
 
 def check_models(
-    steps: Sequence[Step], models: Sequence[ModelInfo], *, refused: Mapping[str, str] | None = None
+    steps: Sequence[Step], models: Sequence[ModelInfo], *, refused: Mapping[str, RefusedModel] | None = None
 ) -> None:
     """Check the steps' models against those that are served; with none served nothing can be said, and nothing is.
 
-    `refused`: why models of the repositories cannot be used, by name. Raises StepError: MODEL_INVALID with that reason,
-    MODEL_UNKNOWN naming the known ones, STEP_INVALID for a scale the model does not have.
+    `refused`: models of the repositories that cannot be used, by name. Raises StepError: MODEL_INVALID or
+    MODEL_TOO_LARGE with a worker's reason, MODEL_UNKNOWN naming the known ones, STEP_INVALID for a scale the model
+    does not have.
     """
     if not models:
         return
@@ -135,12 +137,15 @@ def model_of(step: Step) -> str:
     return str(parameters.model) or default_model(name, getattr(parameters, "scale", 0))
 
 
-def _check_model(path: str, name: str, step: Step, served: Mapping[str, ModelInfo], refused: Mapping[str, str]) -> None:
+def _check_model(
+    path: str, name: str, step: Step, served: Mapping[str, ModelInfo], refused: Mapping[str, RefusedModel]
+) -> None:
     parameters = getattr(step, name)
     wanted = model_of(step)
     model = served.get(wanted)
-    if model is None and (why := refused.get(wanted)):
-        raise StepError(why, code=ErrorCode.MODEL_INVALID, violations=[Violation(f"{path}.model", why)])
+    if model is None and (why := refused.get(wanted)) and why.code != ErrorCode.MODEL_UNKNOWN:
+        violation = Violation(f"{path}.model", why.reason)
+        raise StepError(why.reason, code=ErrorCode(why.code), violations=[violation])
     if model is None:
         message = f"no worker serves a model {wanted!r}; there are: {', '.join(sorted(served))}"
         raise StepError(message, code=ErrorCode.MODEL_UNKNOWN, violations=[Violation(f"{path}.model", message)])

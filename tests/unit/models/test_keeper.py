@@ -179,6 +179,15 @@ async def test_a_model_that_cannot_be_loaded_by_hand_is_told_and_not_kept() -> N
     assert [model.name for model in keeper.memory().refused] == ["nobody"]
 
 
+async def test_a_model_that_is_too_large_is_tried_once_and_told() -> None:
+    site = Site(a=100, large=2000)
+    keeper = await site.keeper()
+    for _ in range(3):
+        await keeper.introduce()
+    assert site.control.done.count("load large") == 1
+    assert [(model.name, model.code) for model in keeper.memory().refused] == [("large", "MODEL_TOO_LARGE")]
+
+
 async def test_only_the_newest_of_many_unfulfilled_wishes_are_told() -> None:
     site = Site(a=100)
     keeper = await site.keeper()

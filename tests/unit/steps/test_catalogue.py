@@ -8,6 +8,7 @@ from framewire.errors import ErrorCode, NotFound, StepError
 from framewire.steps import catalogue
 from framewire.steps.contract import DEFAULT_ENHANCE_MODEL
 from framewire.v1 import asset_pb2, job_pb2, step_pb2
+from framewire.v1.operations_pb2 import RefusedModel
 from framewire.v1.step_pb2 import LANE_GPU, Enhance, ModelInfo, Step
 
 X2 = ModelInfo(name=DEFAULT_ENHANCE_MODEL, scale=2)
@@ -108,11 +109,12 @@ def test_a_model_nobody_serves_is_unknown_and_the_known_ones_are_named():
     assert caught.value.violations[0].field == "steps[1].enhance.model"
 
 
-def test_a_model_that_cannot_be_used_says_why():
-    why = "model mine has no complete contract in its config.pbtxt: parameter license is missing"
+@pytest.mark.parametrize("code", [ErrorCode.MODEL_INVALID, ErrorCode.MODEL_TOO_LARGE])
+def test_a_model_that_cannot_be_used_says_why(code):
+    refused = RefusedModel(name="mine", reason="parameter license is missing", code=code)
     with pytest.raises(StepError, match="license is missing") as caught:
-        catalogue.check_models([Step(enhance=Enhance(model="mine"))], [X2], refused={"mine": why})
-    assert caught.value.code == ErrorCode.MODEL_INVALID
+        catalogue.check_models([Step(enhance=Enhance(model="mine"))], [X2], refused={"mine": refused})
+    assert caught.value.code == code
     assert caught.value.violations[0].field == "steps[0].enhance.model"
 
 
