@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,14 +23,14 @@ from coordinator.media.thumbnail import make_film_thumbnail, make_thumbnail
 from coordinator.moments import Moments
 from coordinator.order import Order, Reports, Result
 from coordinator.pipeline import Pipeline
-from coordinator.progress import ProgressMeter
+from coordinator.progress import ProgressMeter, kept_alive
 from coordinator.resume import earlier_work, fingerprint
 from coordinator.silence import decide_cuts
 from coordinator.steps.interface import FrameStep
 from coordinator.steps.registry import prepare_steps
 from coordinator.usage import usage_lines, usage_message
 from framewire.edits.edit_list import EditList
-from framewire.errors import ErrorCode, FramewireError, MediaError
+from framewire.errors import ErrorCode, FramewireError, MediaError, WorkerError
 from framewire.steps.catalogue import models_of
 from framewire.steps.cut_silence import read_cut_settings
 from framewire.steps.output import codec_of, container_of
@@ -125,7 +124,10 @@ class Job:
         self._moments.note("model server connected")
         meter = ProgressMeter(0, self._progress)
         # from beginning to end: looking for the first picture of a long file and comparing it take their time, too
-        with contextlib.closing(server) if server else contextlib.nullcontext(), _kept_alive(meter):
+        with (
+            contextlib.closing(server) if server else contextlib.nullcontext(),
+            kept_alive(meter, every=KEEP_ALIVE_SECONDS),
+        ):
             inspection = inspect(self._source, self._limits)
             self._moments.note("film looked into")
             self._send(RunnerReport(probed=inspection.media))
@@ -215,7 +217,7 @@ class Job:
 
     def _compare(self, inspection: Inspection, done: _Done, began: float) -> RunnerDone:
         result = done.result
-        made = inspect(self._target, self._limits.of_results())
+        made = self._look_at_result()
         fidelity = fidelity_report(
             self._source,
             self._target,
@@ -241,6 +243,13 @@ class Job:
         for line in usage_lines(result):
             log.info("%s", line)
         return RunnerDone(fidelity=fidelity, media=made.media, thumbnail_path=thumbnail)
+
+    def _look_at_result(self) -> Inspection:
+        """What was made. Raises WorkerError (INTERNAL) when it cannot be read: that is not the input's fault."""
+        try:
+            return inspect(self._target, self._limits.of_results())
+        except MediaError as error:
+            raise WorkerError(f"the result cannot be read back: {error.message}", code=ErrorCode.INTERNAL) from error
 
     def _thumbnail(self, made: Inspection, result: Result) -> str:
         """The file's path, or "": a result without one is still a result."""
@@ -281,22 +290,3 @@ def encoder_settings(output: OutputSettings) -> EncoderSettings:
         depth=output.bit_depth,
         hardware=output.hardware,
     )
-
-
-@contextlib.contextmanager
-def _kept_alive(meter: ProgressMeter) -> Iterator[None]:
-    """Repeat the progress now and then, from a thread, until the block ends."""
-    ended = threading.Event()
-
-    def repeat() -> None:
-        with contextlib.suppress(BrokenPipeError):  # the main thread finds out too
-            while not ended.wait(KEEP_ALIVE_SECONDS):
-                meter.repeat(KEEP_ALIVE_SECONDS)
-
-    thread = threading.Thread(target=repeat, name="keep alive", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()

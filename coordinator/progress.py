@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -94,6 +95,25 @@ class ProgressMeter:
             self._seen.popleft()
         since, before = self._seen[0]
         return (done - before) / (now - since) if now > since else 0.0
+
+
+@contextlib.contextmanager
+def kept_alive(meter: ProgressMeter, *, every: float) -> Iterator[None]:
+    """Repeat the progress, from a thread, whenever nothing was told for so many seconds, until the block ends."""
+    ended = threading.Event()
+
+    def repeat() -> None:
+        with contextlib.suppress(BrokenPipeError):  # the main thread finds out too
+            while not ended.wait(every):
+                meter.repeat(every)
+
+    thread = threading.Thread(target=repeat, name="keep alive", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _duration(seconds: float) -> Duration:
