@@ -79,7 +79,7 @@ SANDBOX ?= prefer
 corpus: venv-test ## hostile and damaged files through real runners; SEED=n COUNT=n, NUMBER=n runs one damaged file
 	PYTHONPATH=tests $(BIN)/python -m hostile --seed $(SEED) --count $(COUNT) --sandbox $(SANDBOX) $(if $(NUMBER),--number $(NUMBER))
 
-bench: bench-job bench-models bench-media bench-cut bench-gateway ## every benchmark, about half an hour on two cores
+bench: bench-job bench-models bench-media bench-memory bench-cut bench-gateway ## every benchmark, about half an hour on two cores
 
 bench-job: venv-test ## one job beside the bare model loop, memory, the hop through Triton; CLIP=path for a clip of your own
 	$(BIN)/python scripts/bench.py $(if $(CLIP),--clip '$(CLIP)')

@@ -23,7 +23,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bench_folder import bench_folder
-from first_frame_table import Start, summary, words_of
+from first_frame_table import Start, summary, undisturbed, words_of
 from rich.progress import track
 from run_delay import RunDelay
 from sample_clip import draw_clip
@@ -119,7 +119,8 @@ def main() -> int:
     with bench_folder() as folder:
         starts = asyncio.run(measure(arguments.jobs, folder))
     if arguments.json:
-        print(json.dumps({**summary(starts), "starts": [asdict(start) for start in starts]}))
+        alone = summary(undisturbed(starts))
+        print(json.dumps({**summary(starts), "undisturbed": alone, "starts": [asdict(start) for start in starts]}))
     else:
         print(words_of(starts, slowest=arguments.slowest))
     return 0

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 GOAL = 100.0
+UNDISTURBED = 100.0
+"""Milliseconds for which threads may have had no processor, all together, for a job to say how fast the work is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,11 @@ def summary(starts: Sequence[Start]) -> dict[str, float]:
     return {"jobs": len(warm), "cold": len(starts) - len(warm), **found}
 
 
+def undisturbed(starts: Sequence[Start]) -> list[Start]:
+    """Those that other programs left the processors to."""
+    return [start for start in starts if sum(start.delays.values()) < UNDISTURBED]
+
+
 def quantile(ordered: Sequence[float], share: float) -> float:
     """The smallest number that at least `share` of them do not exceed."""
     return ordered[max(0, -int(-share * len(ordered) // 1) - 1)]
@@ -43,15 +50,21 @@ def words_of(starts: Sequence[Start], *, slowest: int) -> str:
 
 
 def _totals(starts: Sequence[Start]) -> Iterator[str]:
-    found = summary(starts)
-    if found["jobs"]:
-        yield (
-            f"queued to first decoded frame, {found['jobs']} jobs: median {found['median_ms']:.0f} ms, "
-            f"p95 {found['p95_ms']:.0f}, p99 {found['p99_ms']:.0f}, most {found['most_ms']:.0f} (goal: p99 <= {GOAL:g})"
-        )
+    yield f"queued to first decoded frame, {_percentiles(starts)} (goal: p99 <= {GOAL:g})"
+    yield f"of them those that waited less than {UNDISTURBED:g} ms for a processor, {_percentiles(undisturbed(starts))}"
     for start in starts:
         if not start.warm:
             yield f"its runner was not ready: {start.milliseconds:.0f} ms"
+
+
+def _percentiles(starts: Sequence[Start]) -> str:
+    found = summary(starts)
+    if not found["jobs"]:
+        return "no jobs"
+    return (
+        f"{found['jobs']} jobs: median {found['median_ms']:.0f} ms, p95 {found['p95_ms']:.0f}, "
+        f"p99 {found['p99_ms']:.0f}, most {found['most_ms']:.0f}"
+    )
 
 
 def _stages(starts: Sequence[Start]) -> Iterator[str]:

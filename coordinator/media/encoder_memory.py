@@ -95,7 +95,7 @@ class _Appetite:
         return each * sizes.result / 1e6 * (self.deep if sizes.depth > 8 else 1)
 
 
-_X264 = _Appetite(fixed=21.1, ahead=2.75, reordering=(6.0, 15.0), reference=5.0, deep=1.9, beyond=0)
+_X264 = _Appetite(fixed=21.1, ahead=3.1, reordering=(6.0, 15.0), reference=8.0, deep=1.9, beyond=0)
 _X265 = _Appetite(fixed=60.0, ahead=7.9, reordering=(13.4, 13.4), reference=12.0, deep=1.5, beyond=1)
 
 
