@@ -7,14 +7,11 @@ Whatever fails, and whoever interrupts it, the repository stays as it was.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import hashlib
 import os
 import shutil
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +26,7 @@ from exporters.errors import ExportFailed, writing
 from exporters.memory import measure_memory
 from exporters.progress import Progress, silent
 from exporters.serving import serve
-from framewire.errors import ErrorCode
+from exporters.workshop import workshop_beside
 
 GRAPH = "1/model.onnx"
 _AT_FDCWD = -100
@@ -165,25 +162,6 @@ def _comparable(model: Model, card: Card) -> bool:
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-@contextlib.contextmanager
-def workshop_beside(repository: Path) -> Iterator[Path]:
-    """A folder on the repository's disk, so that a rename suffices.
-
-    Beside the repository, where no server looks; in it only where it is a disk of its own, such as a volume.
-    """
-    parent = repository.absolute().parent
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        if repository.is_dir() and repository.stat().st_dev != parent.stat().st_dev:
-            parent = repository.absolute()
-        temporary = tempfile.TemporaryDirectory(prefix=".framewire-export-", dir=parent, ignore_cleanup_errors=True)
-    except OSError as error:
-        reason = f"nothing can be written beside {repository}: {error.strerror}"
-        raise ExportFailed(reason, code=ErrorCode.FILE_UNWRITABLE) from error
-    with temporary as folder:
-        yield Path(folder)
 
 
 def _exchange(one: Path, other: Path) -> None:

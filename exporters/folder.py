@@ -30,6 +30,7 @@ from exporters.declaration import (
     Tolerance,
 )
 from exporters.errors import ExportFailed
+from framewire.errors import ErrorCode
 
 GRAPH = "1/model.onnx"
 INT8 = Tolerance(levels=4, exact=0.9, state=5e-2)
@@ -63,13 +64,14 @@ class Filed:
 
 
 def find_model(name: str, repositories: Iterable[Path]) -> Path:
-    """The folder of this model. Raises ExportFailed naming those there are."""
+    """The folder of this model. Raises ExportFailed (MODEL_UNKNOWN) naming those there are."""
     known: dict[str, Path] = {}
     for repository in repositories:
         for folder in model_folders(repository):
             known.setdefault(folder.name, folder)
     if name not in known:
-        raise ExportFailed(f"there is no model {name!r}; there are: {', '.join(sorted(known)) or 'none'}")
+        message = f"there is no model {name!r}; there are: {', '.join(sorted(known)) or 'none'}"
+        raise ExportFailed(message, code=ErrorCode.MODEL_UNKNOWN)
     return known[name]
 
 

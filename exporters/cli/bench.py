@@ -16,12 +16,17 @@ from exporters.race import Race, race
 from framewire.cli.screen import Screen
 
 
+_MOST_PIXELS = 7680 * 4320
+
+
 def _sizes(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> list[tuple[int, int]]:
     sizes = []
     for text in texts:
         found = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", text)
         if not found:
             raise click.BadParameter(f"{text!r} is not of the form WIDTHxHEIGHT")
+        if int(found[1]) * int(found[2]) > _MOST_PIXELS:
+            raise click.BadParameter(f"{text} is larger than a picture of 7680x4320")
         sizes.append((int(found[2]), int(found[1])))
     return sizes or list(SIZES)
 
@@ -69,6 +74,8 @@ def command(
         _show_races(screen, model, beside, races)
         return 0
     speeds = bench(folder, sizes=sizes, batches=batches, progress=Shown(screen))
+    if not speeds:
+        raise click.BadParameter(f"{model} takes no batch that large", param_hint="'--batch'")
     for speed in speeds:
         screen.record({"speed": {"model": model, **speed.record()}})
     screen.words(_table(speeds))

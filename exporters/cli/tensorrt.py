@@ -11,11 +11,12 @@ import numpy as np
 from exporters.cli.options import FOLDER, data_option, json_option, repositories, repository_option
 from exporters.declaration import Frames, Precision
 from exporters.edge_casts import casts_at_edges
-from exporters.engine import GRAPH, accept, workshop_beside, write_files
+from exporters.engine import GRAPH, accept, write_files
 from exporters.errors import ExportFailed
 from exporters.folder import find_model, read_folder
 from exporters.progress import Shown
 from exporters.tensorrt import EngineName, Plan, build_plan, gpu_name, need_tensorrt, plan_config
+from exporters.workshop import workshop_beside
 from framewire.cli.screen import Screen
 
 _SUFFIX = "_trt"

@@ -53,6 +53,9 @@ def command(
     screen = Screen(as_json=as_json)
     if sheet and not sheet.absolute().parent.is_dir():  # said before the work, not behind it
         raise ExportFailed(f"{sheet} cannot be written: there is no such folder", code=ErrorCode.FILE_UNWRITABLE)
+    for file in clips:
+        if not file.is_file():
+            raise ExportFailed(f"there is no file {file}", code=ErrorCode.FILE_NOT_FOUND)
     folder = find_model(model, repositories(data, repository))
     found = verify(folder, clips, frames=frames, crf=crf, progress=Shown(screen))
     screen.words(f"{model}: {parity_words(found.parity)}, against {found.reference}")
@@ -68,6 +71,8 @@ def command(
         with writing(str(sheet)):
             write_sheet(found.clips, sheet)
         screen.show(str(sheet), {"sheet": {"path": str(sheet)}})
+    elif sheet:
+        screen.warn(f"{sheet} is not written: there is nothing to compare")
     if write:
         write_quality(folder, found, crf)
     return 0

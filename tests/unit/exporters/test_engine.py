@@ -23,6 +23,7 @@ from exporters.declaration import Handmade, Tolerance
 from exporters.engine import differences, export, graph_of
 from exporters.errors import ExportFailed
 from exporters.models import MODELS
+from exporters.workshop import workshop_beside
 from framewire.errors import ErrorCode
 from framewire.stack.settings import bundled_models
 
@@ -196,6 +197,17 @@ def test_a_repository_that_is_a_disk_of_its_own_takes_models(own_disk: SmallDisk
     assert done.returncode == 0, done.stderr
     listed = subprocess.run(own_disk.inside(["ls", "-A", str(own_disk.folder)]), capture_output=True, check=True)
     assert listed.stdout.split() == [MODEL.name.encode()]
+
+
+def test_what_a_killed_export_left_is_removed_by_the_next_and_what_runs_is_left(tmp_path: Path) -> None:
+    with workshop_beside(tmp_path / "models") as running:
+        dead = tmp_path / ".framewire-export-dead"
+        (dead / "model" / "1").mkdir(parents=True)
+        for folder in (running, dead):
+            os.utime(folder, (0, 0))
+        with workshop_beside(tmp_path / "models") as another:
+            assert set(tmp_path.iterdir()) == {running, another}
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_building_twice_gives_the_same_bytes() -> None:

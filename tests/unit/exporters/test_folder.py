@@ -118,6 +118,21 @@ def test_a_tensorrt_plan_is_listed_and_missed_when_it_is_gone(folder: Path, caps
     assert listed()["state"] == "broken"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["verify", MODEL.name, "nowhere.mp4"], 1, "FILE_NOT_FOUND: there is no file nowhere.mp4"),
+        (["verify", MODEL.name, "--sheet", "no/where/x.png"], 1, "FILE_UNWRITABLE: no/where/x.png"),
+        (["verify", "nobody"], 1, "MODEL_UNKNOWN: there is no model 'nobody'"),
+        (["bench", MODEL.name, "--size", "99999x99999"], 2, "larger than a picture of 7680x4320"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_before_the_work(arguments, code, words, folder, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(folder)
+    assert main([*arguments, "--repository", str(folder.parent)]) == code
+    assert words in capsys.readouterr().err
+
+
 def test_the_list_shows_good_models_and_says_what_is_wrong_with_the_others(folder: Path, capsys) -> None:
     shutil.copytree(folder, folder.parent / "broken")
     assert main(["list", "--repository", str(folder.parent), "--json"]) == 0
