@@ -15,7 +15,6 @@ from exporters.progress import Shown
 from exporters.race import Race, race
 from framewire.cli.screen import Screen
 
-
 _MOST_PIXELS = 7680 * 4320
 
 
