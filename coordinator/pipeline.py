@@ -30,7 +30,7 @@ from coordinator.inferring import Inferring
 from coordinator.media.assemble import Assembled, Units, assemble
 from coordinator.media.behind import Items, open_behind
 from coordinator.media.checks import FrameChecks
-from coordinator.media.codecs import choose_encoding
+from coordinator.media.codecs import check_size, choose_encoding
 from coordinator.media.colour import Converter
 from coordinator.media.decode import Reader
 from coordinator.media.limits import MediaLimits
@@ -88,6 +88,7 @@ class Pipeline:
         """
         size = self._plan.result
         self._limits.check_output(size.width, size.height)
+        check_size(self._encoding, size.width, size.height)
         self._check_promise()
         self._order.bounds.check_bytes(self._bytes)
         passengers = look_at_passengers(

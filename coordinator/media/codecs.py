@@ -22,6 +22,7 @@ from coordinator.media.depth import DEEP_FORMAT
 from coordinator.media.encoder_memory import Diet, PictureSizes, diet_of
 from coordinator.media.probe import VideoFacts
 from coordinator.media.siting import LEFT, NUMBERS
+from framewire.errors import StepError
 from framewire.steps.output import PRESETS
 
 _FRAME_DURATION = 1 << 8  # AV_CODEC_FLAG_FRAME_DURATION: the encoder keeps each frame's duration
@@ -31,6 +32,8 @@ _NVENC_PRESETS = dict(zip(PRESETS, (1, 1, 2, 3, 3, 4, 5, 6, 7), strict=True))
 _PARAMS = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svtav1-params"}
 _MOST_RATE = {"libsvtav1": Fraction(240)}
 """Frames a second that an encoder admits to; more than that come all the same, by their time stamps."""
+_LEAST_SIZE = {"libx265": (50, 16), "libsvtav1": (4, 4)}
+"""Width and height: smaller pictures an encoder refuses, or, x265 narrow ones, writes outside its memory."""
 _CRF_END, _AV1_END = 51, 63  # ends of the scales of x264 and of SVT-AV1
 
 
@@ -85,6 +88,16 @@ def choose_encoding(settings: EncoderSettings, facts: VideoFacts) -> Encoding:
         threads=settings.threads,
         remarks=tuple(_remarks(settings, facts, encoder, depth)),
     )
+
+
+def check_size(encoding: Encoding, width: int, height: int) -> None:
+    """Raise StepError (STEP_INVALID) for a picture that is too small for the encoder."""
+    least_width, least_height = _LEAST_SIZE.get(encoding.encoder, (2, 2))
+    if width < least_width or height < least_height:
+        raise StepError(
+            f"the result would be {width}x{height}; {encoding.encoder} takes at least {least_width}x{least_height} "
+            "pixels, so ask for h264"
+        )
 
 
 def add_encoder(

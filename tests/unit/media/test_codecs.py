@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from fractions import Fraction
 from pathlib import Path
@@ -14,13 +15,14 @@ from numpy.typing import NDArray
 
 from coordinator.media import codecs
 from coordinator.media.assemble import Units, assemble
-from coordinator.media.codecs import EncoderSettings, add_encoder, choose_encoding, diet
+from coordinator.media.codecs import EncoderSettings, add_encoder, check_size, choose_encoding, diet
 from coordinator.media.colour import Colour, Converter
 from coordinator.media.encode import UnitEncoder
 from coordinator.media.hdr import ContentLight, MasteringDisplay
 from coordinator.media.limits import MediaLimits
 from coordinator.media.probe import VideoFacts, inspect
 from coordinator.media.timeline import Stamp
+from framewire.errors import StepError
 from framewire.steps.output import PRESETS
 
 CODECS = ["h264", "hevc", "av1"]
@@ -197,3 +199,31 @@ def test_an_encoder_of_large_pictures_opens_at_every_preset(
         stream = add_encoder(output, facts, width=2560, height=1600, settings=settings)  # 4.1 million pixels
         stream.codec_context.open()
         assert stream.codec_context.is_open
+
+
+@pytest.mark.parametrize(
+    ("codec", "width", "height", "fits"),
+    [
+        *(("hevc", 64, 14, False), ("hevc", 48, 64, False), ("hevc", 50, 16, True)),
+        *(("av1", 64, 2, False), ("av1", 4, 4, True), ("h264", 2, 2, True)),
+    ],
+)
+def test_pictures_too_small_for_an_encoder_are_refused_before_it_sees_them(
+    facts: VideoFacts, codec: str, width: int, height: int, fits: bool
+) -> None:
+    encoding = choose_encoding(EncoderSettings(codec=codec), facts)
+    with contextlib.nullcontext() if fits else pytest.raises(StepError, match="ask for h264"):
+        check_size(encoding, width, height)
+
+
+@pytest.mark.parametrize(("codec", "width", "height"), [("hevc", 50, 16), ("av1", 4, 4)])
+def test_the_smallest_pictures_an_encoder_is_given_it_writes(
+    tmp_path: Path, facts: VideoFacts, codec: str, width: int, height: int
+) -> None:
+    path, settings = tmp_path / "unit.mp4", EncoderSettings(codec=codec, preset="ultrafast")
+    unit = UnitEncoder(path, facts, width=width, height=height, settings=settings)
+    for number in range(9):
+        unit.encode(av.VideoFrame(width, height, "yuv420p"), Stamp(pts=number * 512, duration=512))
+    unit.close()
+    with av.open(str(path)) as film:
+        assert sum(1 for _ in film.decode(video=0)) == 9
