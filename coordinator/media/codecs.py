@@ -90,13 +90,18 @@ def choose_encoding(settings: EncoderSettings, facts: VideoFacts) -> Encoding:
     )
 
 
+def takes_size(encoder: str, width: int, height: int) -> bool:
+    """Whether the encoder (FFmpeg's name) can be given pictures that are this small."""
+    least_width, least_height = _LEAST_SIZE.get(encoder, (2, 2))
+    return width >= least_width and height >= least_height
+
+
 def check_size(encoding: Encoding, width: int, height: int) -> None:
     """Raise StepError (STEP_INVALID) for a picture that is too small for the encoder."""
-    least_width, least_height = _LEAST_SIZE.get(encoding.encoder, (2, 2))
-    if width < least_width or height < least_height:
+    if not takes_size(encoding.encoder, width, height):
+        least = "x".join(map(str, _LEAST_SIZE[encoding.encoder]))
         raise StepError(
-            f"the result would be {width}x{height}; {encoding.encoder} takes at least {least_width}x{least_height} "
-            "pixels, so ask for h264"
+            f"the result would be {width}x{height}; {encoding.encoder} takes at least {least} pixels, so ask for h264"
         )
 
 

@@ -18,7 +18,7 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
-from coordinator.media.codecs import chroma_number
+from coordinator.media.codecs import chroma_number, takes_size
 from coordinator.media.cut.nal import Configuration, Parameters, split, with_lengths
 from coordinator.media.cut.obstacles import CannotCopy, Obstacle
 from coordinator.media.probe import VideoFacts
@@ -71,6 +71,8 @@ def choose_setup(video: VideoStream, facts: VideoFacts, configuration: Configura
         raise CannotCopy(Obstacle.NO_ENCODER, str(error)) from error
     if pixel_format not in _FORMATS:
         raise CannotCopy(Obstacle.NO_ENCODER, pixel_format)
+    if configuration.codec == "hevc" and not takes_size("libx265", context.width, context.height):
+        raise CannotCopy(Obstacle.NO_ENCODER, f"{context.width}x{context.height}")
     return Setup(
         configuration=configuration,
         number=number,

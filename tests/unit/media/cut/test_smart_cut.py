@@ -16,6 +16,7 @@ from cut_films import FILM, assert_cut, closed_gops, decode, edits_of, hevc, len
 from numpy.typing import NDArray
 from rich_clips import Extras, Text, make_rich_clip, tracks
 
+from coordinator.media import codecs
 from coordinator.media.cut.avc import AvcConfiguration
 from coordinator.media.cut.nal import with_lengths
 from coordinator.media.cut.obstacles import CannotCopy, Obstacle
@@ -312,6 +313,17 @@ def test_what_cannot_be_copied_has_a_reason(tmp_path: Path, name: str, clip: Cli
         smart_cut(source, tmp_path / "out.mp4", edits)
     assert caught.value.obstacle is obstacle
     assert not (tmp_path / "out.mp4").exists()
+
+
+def test_pictures_too_small_for_the_encoder_are_not_cut_by_copying(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # nothing here can make a film that is narrower than x265 takes, so it is said to take no less than more
+    monkeypatch.setitem(codecs._LEAST_SIZE, "libx265", (98, 16))
+    source = make_clip(tmp_path / "in.mp4", Clip(width=96, height=64, frames=40, codec="libx265", options=hevc()))
+    with pytest.raises(CannotCopy) as caught:
+        smart_cut(source, tmp_path / "out.mp4", EditList([Span(start=Fraction("0.2"), end=Fraction("0.6"))]))
+    assert caught.value.obstacle is Obstacle.NO_ENCODER
 
 
 def test_a_part_played_faster_is_for_the_pipeline(tmp_path: Path) -> None:
