@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-import onnx
+from typing import TYPE_CHECKING, Any
 
 from exporters.config import Memory
 from exporters.declaration import Model
 from exporters.errors import ExportFailed, writing
-from exporters.parity import Parity, seeds, sizes
+
+if TYPE_CHECKING:  # a card can be read without
+    from exporters.parity import Parity
 
 CARD = "card.json"
 
@@ -26,6 +26,8 @@ Card = dict[str, Any]
 
 def write_card(model: Model, graph: bytes, proven: Mapping[str, Parity], memory: Memory) -> Card:
     """The card of a model that was proven at these places."""
+    from exporters.parity import seeds, sizes
+
     return {
         "name": model.name,
         **facts(model),
@@ -67,6 +69,8 @@ def file_facts(path: Path) -> Card:
 
 def graph_facts(graph: bytes) -> Card:
     """Size and hash of a graph, how many weights it has, and its opset."""
+    import onnx
+
     model = onnx.load_from_string(graph)
     weights = 0
     for tensor in model.graph.initializer:

@@ -6,13 +6,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from framewire.steps.contract import MODEL_KINDS
+
+if TYPE_CHECKING:  # a list of models needs none of it
+    import onnx
 
 INPUT = "FRAMES_IN"
 OUTPUT = "FRAMES_OUT"

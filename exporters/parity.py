@@ -50,7 +50,7 @@ class Parity:
 
 
 def samples(model: Model, reference: Reference | None = None) -> Iterator[Sample]:
-    """Noise, flat areas and edges in every size the contract allows, with what the reference computes.
+    """Noise with black and white in it, in every size the contract allows, with what the reference computes.
 
     A recurrent model goes on with the state it gave: its second request begins where the first ended.
     """

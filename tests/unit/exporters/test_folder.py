@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import onnx
@@ -131,6 +133,16 @@ def test_what_cannot_be_measured_is_said_before_the_work(arguments, code, words,
     monkeypatch.chdir(folder)
     assert main([*arguments, "--repository", str(folder.parent)]) == code
     assert words in capsys.readouterr().err
+
+
+def test_models_are_listed_where_nothing_is_installed_to_make_them(folder: Path) -> None:
+    missing = ("torch", "onnx", "onnxruntime", "safetensors", "spandrel", "PIL")
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({missing}))"
+    program = f"{blocked}; from exporters.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "list", "--repository", str(folder.parent), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["model"]["license"] == MODEL.license
 
 
 def test_the_list_shows_good_models_and_says_what_is_wrong_with_the_others(folder: Path, capsys) -> None:
