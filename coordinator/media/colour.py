@@ -49,8 +49,9 @@ _FULL = int(ColorRange.JPEG)
 _LIMITED = int(ColorRange.MPEG)
 _HD_LINES = 720  # players take untagged pictures of this height and more for BT.709, smaller ones for BT.601
 
-_TO_YUV = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT  # the same on every processor
-_TO_RGB = _TO_YUV | Interpolation.FULL_CHR_H_INT
+# the same on every processor; from RGB, accurate rounding changes no bit of that and takes a quarter longer
+_TO_YUV = Interpolation.BICUBIC | Interpolation.BITEXACT
+_TO_RGB = _TO_YUV | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,23 +117,28 @@ class Converter:
         self._threads = threads
         self._source, self._result = Siting(colour.place), Siting(colour.place)
         self._scaler = VideoReformatter()
+        self._packer = VideoReformatter()
         self._back = VideoReformatter()  # one for each direction: a change of direction makes it set up its tables anew
         self._deep = VideoReformatter()
 
     def to_rgb(self, frame: VideoFrame, width: int, height: int) -> VideoFrame:
-        """`frame` as packed 8-bit RGB of the given size."""
+        """`frame` as packed 8-bit RGB of the given size.
+
+        YUV by way of planes: swscale computes those in vectors, and packed pixels one by one. The sum takes a third.
+        """
         rgb = frame.format.is_rgb
-        return self._scaler.reformat(
+        made = self._scaler.reformat(
             frame if rgb else self._source.set(frame),
             width=width,
             height=height,
-            format="rgb24",
+            format="rgb24" if rgb else "gbrp",
             src_colorspace=None if rgb else self._colour.matrix,
             src_color_range=None if rgb else self._colour.range,
             dst_color_range=ColorRange.JPEG,
             interpolation=_TO_RGB,
             threads=self._threads,
         )
+        return made if rgb else self._packed(made)
 
     def to_yuv(self, frame: VideoFrame, *, depth: int = 8) -> VideoFrame:
         """`frame`, packed 8-bit RGB, as 4:2:0 YUV of 8 or 10 bits, tagged."""
@@ -175,6 +181,16 @@ class Converter:
             )
         )
         return Detail.between(deep, self._converted(rgb, DEEP_FORMAT))
+
+    def _packed(self, planes: VideoFrame) -> VideoFrame:
+        return self._packer.reformat(
+            planes,
+            format="rgb24",
+            src_color_range=ColorRange.JPEG,
+            dst_color_range=ColorRange.JPEG,
+            interpolation=_TO_RGB,
+            threads=self._threads,
+        )
 
     def _converted(self, frame: VideoFrame, pixel_format: str) -> VideoFrame:
         return self._back.reformat(
