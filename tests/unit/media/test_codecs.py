@@ -205,7 +205,7 @@ def test_an_encoder_of_large_pictures_opens_at_every_preset(
     ("codec", "width", "height", "fits"),
     [
         *(("hevc", 64, 14, False), ("hevc", 48, 64, False), ("hevc", 50, 16, True)),
-        *(("av1", 64, 2, False), ("av1", 4, 4, True), ("h264", 2, 2, True)),
+        *(("av1", 64, 30, False), ("av1", 62, 64, False), ("av1", 64, 32, True), ("h264", 2, 2, True)),
     ],
 )
 def test_pictures_too_small_for_an_encoder_are_refused_before_it_sees_them(
@@ -216,7 +216,7 @@ def test_pictures_too_small_for_an_encoder_are_refused_before_it_sees_them(
         check_size(encoding, width, height)
 
 
-@pytest.mark.parametrize(("codec", "width", "height"), [("hevc", 50, 16), ("av1", 4, 4)])
+@pytest.mark.parametrize(("codec", "width", "height"), [("hevc", 50, 16), ("av1", 64, 32)])
 def test_the_smallest_pictures_an_encoder_is_given_it_writes(
     tmp_path: Path, facts: VideoFacts, codec: str, width: int, height: int
 ) -> None:
