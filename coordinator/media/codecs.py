@@ -33,7 +33,7 @@ _PARAMS = {"libx264": "x264-params", "libx265": "x265-params", "libsvtav1": "svt
 _MOST_RATE = {"libsvtav1": Fraction(240)}
 """Frames a second that an encoder admits to; more than that come all the same, by their time stamps."""
 _LEAST_SIZE = {"libx265": (50, 16), "libsvtav1": (64, 32)}
-"""Width and height: smaller pictures an encoder refuses, or reads and writes outside its memory for (glibc checks that)."""
+"""Width and height: smaller pictures an encoder refuses, or reaches outside its memory for (glibc checks that)."""
 _CRF_END, _AV1_END = 51, 63  # ends of the scales of x264 and of SVT-AV1
 
 
