@@ -18,6 +18,7 @@ from exporters.quality import Quality, luma_psnr, measure, psnr
 from exporters.train import held_out
 from exporters.train.clips import frames_of
 from exporters.train.degrade import Degradation, apply
+from framewire.errors import ErrorCode
 
 CRF = 16
 """H.264's constant rate factor of what is enhanced, unless another is asked for."""
@@ -108,17 +109,17 @@ def scenes(length: int) -> Iterator[tuple[str, Frames]]:
 def films(clips: Sequence[Path], length: int, scale: int) -> Iterator[tuple[str, Frames]]:
     """The first frames of clips by name; sides are cut to what can be divided by the scale, and compressed.
 
-    Raises ExportFailed for a file that is no clip, or one that is too small.
+    Raises ExportFailed: MEDIA_UNREADABLE for a file that is no clip, INVALID_ARGUMENT for one that is too small.
     """
     multiple = 2 * scale
     for clip in clips:
         try:
             frames = np.stack(list(islice(frames_of(clip), length)))
         except (av.FFmpegError, OSError, ValueError, IndexError) as error:
-            raise ExportFailed(f"{clip} cannot be read as video: {error}") from error
+            raise ExportFailed(f"{clip} cannot be read as video: {error}", code=ErrorCode.MEDIA_UNREADABLE) from error
         height, width = (side // multiple * multiple for side in frames.shape[1:3])
         if min(height, width) < _LEAST_SIDE * scale:
-            raise ExportFailed(f"{clip} is too small: {width}x{height}")
+            raise ExportFailed(f"{clip} is too small: {width}x{height}", code=ErrorCode.INVALID_ARGUMENT)
         yield clip.stem, frames[:, :height, :width]
 
 

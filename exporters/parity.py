@@ -175,10 +175,12 @@ def _largest(result: NDArray[Any], expected: NDArray[Any]) -> float:
 
 
 def picture(rng: np.random.Generator, batch: int, height: int, width: int) -> Frames:
-    """Noise, with black and white in it: overshoot at their edges has to be clamped."""
+    """Noise, with black and white in it, whose overshoot has to be clamped, and a quarter that is flat."""
     noise = rng.integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
     extreme = np.where(rng.random((batch, height, width, 1)) < 0.5, np.uint8(0), np.uint8(255))
-    return np.where(rng.random((batch, height, width, 1)) < 0.3, extreme, noise).astype(np.uint8)
+    frames = np.where(rng.random((batch, height, width, 1)) < 0.3, extreme, noise).astype(np.uint8)
+    frames[:, : height // 2, : width // 2] = rng.integers(0, 256, (batch, 1, 1, 3), dtype=np.uint8)
+    return frames
 
 
 def _line(error: Exception) -> str:

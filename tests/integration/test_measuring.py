@@ -60,7 +60,9 @@ def test_a_graph_that_is_not_the_proven_one_is_not_verified(repository: Path, ca
 def test_a_clip_that_is_none_is_named(repository: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "no.mp4").write_bytes(b"no clip")
     assert main(["verify", MODEL, str(tmp_path / "no.mp4"), "--repository", str(repository)]) == 1
-    assert "no.mp4 cannot be read as video" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no.mp4 cannot be read as video" in said
+    assert "MEDIA_UNREADABLE" in said
 
 
 def test_every_way_and_batch_is_timed(repository: Path, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
