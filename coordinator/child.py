@@ -109,17 +109,15 @@ class RunnerProcess:
         if self._stopped:
             return  # by now the number of its process group may be another's
         self._stdin.close()
-        if self.alive:
-            self._signal(signal.SIGTERM)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._settings.grace):
-                    await self._process.wait()
-        self._signal(signal.SIGKILL)
-        await self._process.wait()
-        self._stopped = True
         self._first.cancel()
         await asyncio.wait({self._first})  # two cannot read at once
-        await self._drop_output()
+        if self.alive:
+            self._signal(signal.SIGTERM)
+            await self._ended()
+        self._signal(signal.SIGKILL)
+        if not await self._ended():
+            log.error("runner %d was killed and does not end", self.pid)
+        self._stopped = True
 
     async def _next(self) -> RunnerReport:
         try:
@@ -158,12 +156,18 @@ class RunnerProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
 
-    async def _drop_output(self) -> None:
-        """Read stdout to its end, so that the pipe closes now and not when it is collected."""
+    async def _ended(self) -> bool:
+        """Whether it ends within the grace.
+
+        What it still says is read: asyncio does not call a process over while its pipe waits for a reader, and the
+        pipe closes now and not when it is collected.
+        """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.grace):
                 while await self._stdout.read(_LARGEST_REPORT):
                     pass
+                await self._process.wait()
+        return not self.alive
 
 
 class RunnerPool:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import pytest
 
 from coordinator.ahead import RunnerPlace
 from coordinator.child import RunnerPool, RunnerProcess
@@ -134,3 +137,16 @@ def test_what_a_runner_is_told_of_its_place_is_what_it_reads(tmp_path: Path) -> 
 
 async def _itself(value: RunnerProcess) -> RunnerProcess:
     return value
+
+
+@pytest.mark.parametrize("obeys", [True, False])
+async def test_a_runner_that_says_more_than_anybody_reads_is_stopped_all_the_same(obeys: bool) -> None:
+    flood = "import signal, sys\n" + ("" if obeys else "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n")
+    flood += "while True: sys.stdout.buffer.write(b'\\0\\0\\0\\2\\x12\\0' * 9999)"
+    runner = await RunnerProcess.start(RunnerSettings(command=(sys.executable, "-c", flood), grace=1.0))
+    reports = runner.reports()
+    await anext(reports)
+    await reports.aclose()
+    async with asyncio.timeout(10):
+        await runner.stop()
+    assert not runner.alive
