@@ -88,8 +88,8 @@ def regions_of(pid: int) -> list[Path]:
 async def test_shared_memory_is_given_back_when_a_runner_is_killed_in_the_middle(
     tmp_path: Path, triton_server: RunningTriton
 ) -> None:
-    # 160x120 H.264, 16 s: long enough to be killed while frames are on their way
-    source = make_clip(tmp_path / "in.mp4", Clip(width=160, height=120, frames=400, sounds=()))
+    # 160x120 H.264, 60 s: long enough to be killed while frames are on their way
+    source = make_clip(tmp_path / "in.mp4", Clip(width=160, height=120, frames=1500, sounds=()))
     models = TritonServer(TritonSettings(url=triton_server.url, key=triton_server.key))
     try:
         async with started(SETTINGS) as runner:
