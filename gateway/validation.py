@@ -9,8 +9,9 @@ import protovalidate
 from google.protobuf.message import Message
 
 from framewire.errors import ErrorCode, InvalidRequest, Violation
-from framewire.steps import cut_silence
+from framewire.steps import inpaint
 from framewire.steps.parse import step_names
+from framewire.steps.written import HOW_WRITTEN
 
 _STEP_KIND = re.compile(r"steps\[\d+\]\.kind")
 
@@ -23,7 +24,7 @@ _IN_WORDS = {
     "sha256": "this is not a SHA-256: 64 small hexadecimal digits",
     "name": "this is not a name: small letters, digits and _, 64 at most, the first one a letter",
     "model": "this is not a model's name: letters, digits, _, . and -, 100 at most, the first a letter or a digit",
-    **cut_silence.HOW_WRITTEN,
+    **HOW_WRITTEN,
 }
 
 
@@ -51,6 +52,8 @@ def _violation(found: Any) -> Violation:  # protovalidate's own message type; no
     field = _path(found.field)
     if _STEP_KIND.fullmatch(field):
         return Violation(field, f"this is no step known here; there are: {', '.join(step_names())}")
+    if found.rule_id == "required" and ".inpaint." in field:
+        return Violation(field, inpaint.NEEDED.get(_name(field), found.message))
     if found.rule_id == "string.pattern":
         return Violation(field, _IN_WORDS.get(_name(field), found.message))
     return Violation(field, found.message)

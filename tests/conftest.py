@@ -12,6 +12,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))  # helpers beside this file: servers, clips, triton_server
 
+from masked_model import write_invert_masked
 from recurrent_model import write_running_sum
 from servers import (
     NatsServer,
@@ -73,9 +74,13 @@ def postgres_server() -> Iterator[PostgresServer]:
 
 @pytest.fixture(scope="session")
 def triton_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningTriton]:
-    """One Triton with the built-in models and a recurrent one; tests that kill it start one of their own."""
+    """One Triton with the built-in models, a recurrent one and one that takes a mask.
+
+    Tests that kill it start one of their own.
+    """
     folder = tmp_path_factory.mktemp("triton")
     write_running_sum(folder / "models")
+    write_invert_masked(folder / "models")
     with start_triton(folder, more_models=[folder / "models"]) as server:
         yield server
 

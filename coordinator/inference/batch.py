@@ -33,6 +33,8 @@ class Batch:
     """Frames, height, width."""
     carried: Carried | None = None
     """None for a model that remembers nothing, and for no other."""
+    mask: MemoryBlock | None = None
+    """None for a model that takes none, and for no other."""
 
     def __post_init__(self) -> None:
         frames, height, width = self.size
@@ -48,7 +50,11 @@ class Batch:
             raise ValueError(
                 f"{self.contract.name} remembers, give it state" if self.contract.remembers else "no state"
             )
+        if bool(self.contract.mask) != (self.mask is not None):
+            raise ValueError(f"{self.contract.name} takes a mask" if self.contract.mask else "no mask")
         self.outputs.array(self.output_shape)
+        if self.mask is not None:
+            self.mask.array(self.mask_shape)
         for block in (self.carried.before, self.carried.after) if self.carried else ():
             block.array((self.contract.state_bytes(height, width),))
 
@@ -56,6 +62,11 @@ class Batch:
     def input_shape(self) -> tuple[int, int, int, int]:
         """Of the frames that go in, NHWC."""
         return (*self.size, 3)
+
+    @property
+    def mask_shape(self) -> tuple[int, int, int, int]:
+        """Of the mask that goes in with them."""
+        return (*self.size, 1)
 
     @property
     def output_shape(self) -> tuple[int, int, int, int]:
@@ -68,6 +79,9 @@ class Batch:
         request = service_pb2.ModelInferRequest(model_name=self.contract.name, model_version=self.contract.version)
         tensor = request.inputs.add(name=self.contract.input, datatype="UINT8", shape=self.input_shape)
         self._give(request, tensor, self.inputs, 0, self.inputs.array(self.input_shape).size)
+        if self.mask is not None:
+            tensor = request.inputs.add(name=self.contract.mask, datatype="UINT8", shape=self.mask_shape)
+            self._give(request, tensor, self.mask, 0, self.mask.array(self.mask_shape).size)
         frames = self.outputs.array(self.output_shape).size
         self._want(request.outputs.add(name=self.contract.output), self.outputs, 0, frames)
         for place, carried in self._states():
@@ -121,6 +135,8 @@ class Batch:
     def give_up(self) -> None:
         """Triton may still read the one block and write into the other."""
         self.inputs.retire()
+        if self.mask is not None:
+            self.mask.retire()
         self.outputs.retire()
         if self.carried is not None:
             self.carried.before.retire()

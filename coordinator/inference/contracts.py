@@ -13,7 +13,9 @@ from framewire.steps.contract import ITEM_BYTES, MODEL_KINDS, Extent, ModelContr
 _PICTURE = [-1, -1, 3]
 _FILM = [-1, *_PICTURE]
 _UINT8 = model_config_pb2.TYPE_UINT8
+_MASK = [-1, -1, 1]
 _IN, _OUT = "_IN", "_OUT"
+_INPAINT = "inpaint"
 
 
 def parse_contract(config: Any, version: str) -> ModelContract:
@@ -24,13 +26,16 @@ def parse_contract(config: Any, version: str) -> ModelContract:
     parameters = _Parameters(config)
     _check_kind(config.name, parameters)
     size_multiple = parameters.number("size_multiple")
-    frames_in, states = _inputs(config)
+    frames_in, mask, states = _inputs(config, masked=parameters.optional("kind") == _INPAINT)
+    scale = parameters.number("scale")
+    if mask and scale != 1:
+        raise incomplete(config.name, f"parameter scale is {scale}: a model that fills makes nothing larger")
     return ModelContract(
         name=config.name,
         version=version,
         input=frames_in.name,
-        output=_frames_out(config, frames_in).name,
-        scale=parameters.number("scale"),
+        output=_frames_out(config, frames_in, len(states)).name,
+        scale=scale,
         size_multiple=size_multiple,
         max_batch=config.max_batch_size or parameters.number("max_batch", None if states else 1),
         license=parameters.text("license"),
@@ -41,6 +46,7 @@ def parse_contract(config: Any, version: str) -> ModelContract:
         bytes_per_pixel=parameters.number("bytes_per_pixel", 0),
         graph_sha256=parameters.optional("graph_sha256"),
         state=tuple(_state(config, tensor, parameters, size_multiple) for tensor in states),
+        mask=mask,
     )
 
 
@@ -84,15 +90,18 @@ def _check_kind(model: str, parameters: _Parameters) -> None:
         raise StepError(message, code=ErrorCode.MODEL_INVALID)
 
 
-def _inputs(config: Any) -> tuple[Any, list[Any]]:
-    """The tensor that takes frames, and those that take what is remembered."""
+def _inputs(config: Any, *, masked: bool) -> tuple[Any, str, list[Any]]:
+    """The tensor that takes frames, the name of the one that takes a mask, and those that take what is remembered."""
     frames = [tensor for tensor in config.input if _takes_frames(config, tensor)]
-    states = [tensor for tensor in config.input if not _takes_frames(config, tensor)]
+    masks = [tensor.name for tensor in config.input if masked and _takes_mask(tensor)]
+    states = [tensor for tensor in config.input if tensor not in frames and tensor.name not in masks]
+    if masked and (len(masks) != 1 or states or not config.max_batch_size):
+        raise incomplete(config.name, f"beside its frames there is not one input alone, a uint8 mask of {_MASK}")
     if len(frames) != 1:
         raise incomplete(config.name, f"input is not one uint8 tensor of {_frames_dims(config)}")
     if states and config.max_batch_size:
         raise incomplete(config.name, "max_batch_size must be 0 where there are state tensors")
-    return frames[0], states
+    return frames[0], next(iter(masks), ""), states
 
 
 def _frames_dims(config: Any) -> list[int]:
@@ -103,11 +112,15 @@ def _takes_frames(config: Any, tensor: Any) -> bool:
     return tensor.data_type == _UINT8 and list(tensor.dims) == _frames_dims(config)
 
 
-def _frames_out(config: Any, frames_in: Any) -> Any:
+def _takes_mask(tensor: Any) -> bool:
+    return tensor.data_type == _UINT8 and list(tensor.dims) == _MASK
+
+
+def _frames_out(config: Any, frames_in: Any, states: int) -> Any:
     """The output beside `frames_in`; where there is but one, whatever it is called."""
     tensor = config.output[0] if len(config.output) == 1 else _partner(config, frames_in)
-    if len(config.output) != len(config.input):
-        raise incomplete(config.name, "there are not as many outputs as inputs")
+    if len(config.output) != 1 + states:
+        raise incomplete(config.name, "there are not as many outputs as inputs, masks left out")
     if not _takes_frames(config, tensor):
         raise incomplete(config.name, f"output is not one uint8 tensor of {_frames_dims(config)}")
     return tensor

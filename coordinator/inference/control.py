@@ -100,15 +100,16 @@ class TritonControl:
         if 0 < contract.max_pixels < height * width:
             return
         arena = self._server.open_arena(
-            block_bytes=max(height * width * 3 * contract.scale**2, contract.state_bytes(height, width)), blocks=4
+            block_bytes=max(height * width * 3 * contract.scale**2, contract.state_bytes(height, width)), blocks=5
         )
         try:
-            blocks = [arena.acquire(timeout=1.0) for _ in range(4)]
+            blocks = [arena.acquire(timeout=1.0) for _ in range(5)]
             for block in blocks:
                 block.array((block.size,))[...] = 0
             state = (blocks[2], blocks[3]) if contract.remembers else None
+            mask = blocks[4] if contract.mask else None
             self._server.infer(
-                contract, blocks[0], blocks[1], frames=1, height=height, width=width, state=state
+                contract, blocks[0], blocks[1], frames=1, height=height, width=width, state=state, mask=mask
             ).result(LOAD_SECONDS)
         finally:
             arena.close()

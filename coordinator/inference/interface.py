@@ -61,11 +61,13 @@ class InferenceServer(Protocol):
         height: int,
         width: int,
         state: tuple[Block, Block] | None = None,
+        mask: Block | None = None,
     ) -> Future[None]:
         """Run `frames` frames of `height` x `width` from the start of `inputs`; results go to the start of `outputs`.
 
         A recurrent model, and no other, takes `state`: the block with what it remembers, and another one for
         what it shall remember. Both are laid out as `ModelContract.state_places` says; zeros are the start of a film.
+        A model that takes a mask, and no other, takes `mask`: `[frames, height, width, 1]`, 255 where it is to fill.
         Several may be in flight; each future ends in order of nothing in particular, with
         WorkerError (INFERENCE_FAILED) or Unavailable when the request failed. Raises ValueError for what does not
         fit the contract or its blocks.

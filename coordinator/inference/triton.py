@@ -153,13 +153,15 @@ class TritonServer:
         height: int,
         width: int,
         state: tuple[Block, Block] | None = None,
+        mask: Block | None = None,
     ) -> Future[None]:
         """Run a batch. Its blocks are lent again only when the server is sure to have done with them.
 
         Raises ValueError when the batch does not fit the contract or its blocks.
         """
         carried = Carried(_own(state[0]), _own(state[1])) if state else None
-        batch = Batch(contract, _own(inputs), _own(outputs), (frames, height, width), carried)
+        masked = _own(mask) if mask else None
+        batch = Batch(contract, _own(inputs), _own(outputs), (frames, height, width), carried, masked)
         result: Future[None] = Future()
         result.set_running_or_notify_cancel()
         try:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from coordinator.inference.interface import InferenceServer
-from coordinator.steps import denoise, enhance
+from coordinator.steps import denoise, enhance, inpaint
 from coordinator.steps.interface import FrameStep
 from framewire.errors import ErrorCode, StepError
 from framewire.v1.step_pb2 import Step
@@ -18,6 +18,7 @@ Unavailable."""
 STEPS: Mapping[str, Prepare] = {
     "enhance": enhance.prepare,
     "denoise": denoise.prepare,
+    "inpaint": inpaint.prepare,
 }
 """By the name of the step's field in `Step`."""
 

@@ -20,6 +20,7 @@ from framewire.errors import ErrorCode, NotFound, StepError, Violation
 from framewire.steps import cut_silence
 from framewire.steps.contract import default_model, rounds
 from framewire.steps.output import ending_of
+from framewire.steps.written import HOW_WRITTEN
 from framewire.v1 import step_pb2
 from framewire.v1.job_pb2 import OutputSettings
 from framewire.v1.operations_pb2 import RefusedModel
@@ -64,6 +65,13 @@ DECLARATIONS: Mapping[str, StepDeclaration] = {
         suffix="cut",
         limits=StepLimits(max_size_bytes=32 << 30, max_dimension=4096),  # eight hours at 8 Mbit/s
         defaults=cut_silence.DEFAULTS,
+    ),
+    "inpaint": StepDeclaration(
+        lane=LANE_GPU,
+        suffix="inpainted",
+        limits=StepLimits(max_size_bytes=500 << 20, max_dimension=4096),
+        defaults={},
+        uses_models=True,
     ),
 }
 
@@ -149,12 +157,22 @@ def _check_model(
     if model is None:
         message = f"no worker serves a model {wanted!r}; there are: {', '.join(sorted(served))}"
         raise StepError(message, code=ErrorCode.MODEL_UNKNOWN, violations=[Violation(f"{path}.model", message)])
-    if name == "denoise" and model.scale != 1:
-        message = f"{wanted} enlarges {model.scale} times; use it with enhance"
-        raise StepError(message, violations=[Violation(f"{path}.model", message)])
+    if words := misfit(name, model):
+        raise StepError(words, violations=[Violation(f"{path}.model", words)])
     if name == "enhance" and parameters.HasField("scale") and not rounds(model.scale, parameters.scale):
         message = f"{wanted} enlarges {model.scale} times, not {parameters.scale}"
         raise StepError(message, violations=[Violation(f"{path}.scale", message)])
+
+
+def misfit(step: str, model: ModelInfo) -> str:
+    """Why this step cannot use that model whatever its parameters say, and what can; "" when it can."""
+    if step == "inpaint" and not model.takes_mask:
+        return f"{model.name} takes no mask and cannot fill; import a model for inpainting, such as LaMa, and name that"
+    if step != "inpaint" and model.takes_mask:
+        return f"{model.name} fills what is masked; use it with inpaint"
+    if step == "denoise" and model.scale != 1:
+        return f"{model.name} enlarges {model.scale} times; use it with enhance"
+    return ""
 
 
 def _describe(field: FieldDescriptor, models: Sequence[ModelInfo]) -> StepInfo:
@@ -165,7 +183,7 @@ def _describe(field: FieldDescriptor, models: Sequence[ModelInfo]) -> StepInfo:
         description=_comments().get(message.full_name, ""),
         lane=declared.lane,
         parameters=[_parameter(message, parameter, declared) for parameter in message.fields],
-        models=models if declared.uses_models else [],
+        models=[model for model in models if declared.uses_models and not misfit(field.name, model)],
         limits=declared.limits,
     )
 
@@ -226,7 +244,7 @@ def _length(values: Mapping[str, object]) -> str:
 
 
 def _pattern(field: FieldDescriptor, values: Mapping[str, object]) -> str:
-    return cut_silence.HOW_WRITTEN.get(field.name, f"matches {values['pattern']}") if "pattern" in values else ""
+    return HOW_WRITTEN.get(field.name, f"matches {values['pattern']}") if "pattern" in values else ""
 
 
 @functools.cache

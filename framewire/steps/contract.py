@@ -12,13 +12,15 @@ own fields, the rest are its `parameters`:
     max_pixels         no (0)   most pixels (height x width) of a picture in one request; 0: no limit; larger: tiles
     memory_bytes       no (0)   measured: what the loaded model holds after one 640x360 frame; 0: not known
     bytes_per_pixel    no (0)   measured: bytes a request needs for each pixel of a picture that goes in; 0: not known
-    kind               no       what it is for; steps use those of MODEL_KINDS, and those that do not say
+    kind               no       what it is for; steps use those of MODEL_KINDS, and those that do not say. A model
+                                of kind `inpaint` takes a mask as well, and `inpaint` alone uses it
     fixed_size         no (0)   the only height and width it takes, which no step uses yet; 0: any size
     graph_sha256       no       of the model's file: work that was begun with other weights is not gone on with
     max_batch          state    most frames in one request; only where max_batch_size is 0, otherwise that counts
     NAME.shape         state    shape of the state tensor NAME; see `parse_shape`
 
-A model of single pictures has `max_batch_size` N, one input and one output, uint8 with dims [ -1, -1, 3 ].
+A model of single pictures has `max_batch_size` N, one input and one output, uint8 with dims [ -1, -1, 3 ]. One of kind
+`inpaint` has a second input, the mask, uint8 with dims [ -1, -1, 1 ]: 255 where it is to fill, 0 elsewhere.
 
 A recurrent model has `max_batch_size: 0`, dims [ -1, -1, -1, 3 ] for frames, the first of them time, and state tensors
 without a batch dimension. Input and output of a tensor have one name but for the ending: FRAMES_IN and FRAMES_OUT,
@@ -44,7 +46,7 @@ from typing import Final
 
 from framewire.v1.step_pb2 import ModelInfo
 
-MODEL_KINDS: Final = frozenset({"enhance", "denoise"})
+MODEL_KINDS: Final = frozenset({"enhance", "denoise", "inpaint"})
 """What models that a step uses are for."""
 DEFAULT_MODELS: Final[Mapping[str, Mapping[int, str]]] = {
     "enhance": {0: "enhance_x2"},
@@ -54,9 +56,9 @@ DEFAULT_MODELS: Final[Mapping[str, Mapping[int, str]]] = {
 
 
 def default_model(step: str, scale: int = 0) -> str:
-    """The model this step takes when none is named; for a scale that no model of the table has, that of scale 0."""
-    by_scale = DEFAULT_MODELS[step]
-    return by_scale.get(scale) or by_scale[0]
+    """The model this step takes when none is named, "" for none; for a scale that none of the table has, that of 0."""
+    by_scale = DEFAULT_MODELS.get(step, {})
+    return by_scale.get(scale) or by_scale.get(0, "")
 
 
 def rounds(model_scale: int, wanted: int) -> int:
@@ -182,6 +184,8 @@ class ModelContract:
     """Of the model's file, with its weights; neutral value: "", for not known."""
     state: tuple[StateTensor, ...] = ()
     """What it remembers from request to request; neutral value: (), for a model of single pictures."""
+    mask: str = ""
+    """Name of the tensor that takes a mask, uint8 `[batch, height, width, 1]`, 255 where to fill; neutral value: ""."""
 
     @property
     def remembers(self) -> bool:
@@ -214,4 +218,5 @@ class ModelContract:
             license=self.license,
             memory_bytes=self.memory_bytes,
             recurrent=self.remembers,
+            takes_mask=bool(self.mask),
         )

@@ -59,4 +59,4 @@ def _scale(step: Step, scales: Mapping[str, int]) -> int:
     """0: not known."""
     if step_name(step) == "enhance" and step.enhance.HasField("scale"):
         return step.enhance.scale
-    return 1 if step_name(step) == "denoise" else scales.get(model_of(step), 0)
+    return scales.get(model_of(step), 0) if step_name(step) == "enhance" else 1

@@ -1,6 +1,7 @@
 """An inference server without a server: nearest neighbour by numpy, and failures on demand.
 
-A model that remembers adds up all frames it has seen, modulo 256: `fake_recurrent_contract`.
+A model that remembers adds up all frames it has seen, modulo 256: `fake_recurrent_contract`. One that takes a mask
+inverts what is masked: `fake_mask_contract`.
 
 server = FakeInferenceServer(hold=True)          # requests wait until the test says so
 server.fail_next(Unavailable("gone"))            # the next one fails
@@ -43,6 +44,12 @@ def fake_recurrent_contract(name: str = "running_sum", *, scale: int = 1, max_ba
     """The contract of a model whose frames are the sums of all frames so far, modulo 256, its pixels repeated."""
     total = StateTensor(input="STATE_IN", output="STATE_OUT", datatype="FP32", extents=parse_shape("height,width,3"))
     return replace(fake_contract(name, scale=scale, max_batch=max_batch), state=(total,))
+
+
+def fake_mask_contract(name: str = "invert_masked", *, size_multiple: int = 1, max_batch: int = 8) -> ModelContract:
+    """The contract of a model that inverts the pixels that are masked, and no others."""
+    plain = fake_contract(name, scale=1, max_batch=max_batch)
+    return replace(plain, mask="MASK_IN", size_multiple=size_multiple, overlap=None)
 
 
 class FakeBlock:
@@ -109,12 +116,15 @@ class PendingRequest:
     outputs: NDArray[np.uint8]
     state: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
     """What a recurrent model remembers, and where to put what it shall remember."""
+    mask: NDArray[np.uint8] | None = None
     result: Future[None] = field(default_factory=Future)
 
     def finish(self) -> None:
         """Compute the result; nothing when it has ended already."""
         if not self.result.done():
             frames = self.inputs if self.state is None else self._sums(*self.state)
+            if self.mask is not None:
+                frames = np.where(self.mask > 127, 255 - frames, frames)
             self.outputs[...] = frames.repeat(self.contract.scale, axis=1).repeat(self.contract.scale, axis=2)
             self.result.set_result(None)
 
@@ -183,9 +193,12 @@ class FakeInferenceServer:
         height: int,
         width: int,
         state: tuple[FakeBlock, FakeBlock] | None = None,
+        mask: FakeBlock | None = None,
     ) -> Future[None]:
         """Repeat pixels: at once, or when the test says so."""
         _check(contract, frames, height, width, remembers=state is not None)
+        if bool(contract.mask) != (mask is not None):
+            raise ValueError(f"{contract.name} takes a mask" if contract.mask else "no mask")
         larger = (frames, height * contract.scale, width * contract.scale, 3)
         before, after = (_floats(block, (height, width, 3)) for block in state) if state else (None, None)
         request = PendingRequest(
@@ -193,6 +206,7 @@ class FakeInferenceServer:
             inputs.array((frames, height, width, 3)),
             outputs.array(larger),
             None if before is None or after is None else (before, after),
+            mask.array((frames, height, width, 1)) if mask else None,
         )
         self.requests += 1
         self.pending.append(request)

@@ -27,7 +27,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66ramewire/v1/step.proto\x12\x0c\x66ramewire.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\x9a\x01\n\x04Step\x12(\n\x07\x65nhance\x18\x01 \x01(\x0b\x32\x15.framewire.v1.EnhanceH\x00\x12(\n\x07\x64\x65noise\x18\x02 \x01(\x0b\x32\x15.framewire.v1.DenoiseH\x00\x12/\n\x0b\x63ut_silence\x18\x03 \x01(\x0b\x32\x18.framewire.v1.CutSilenceH\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"n\n\x07\x45nhance\x12\x1d\n\x05scale\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\x04(\x01H\x00\x88\x01\x01\x12:\n\x05model\x18\x02 \x01(\tB+\xbaH(r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$\xd8\x01\x01\x42\x08\n\x06_scale\"E\n\x07\x44\x65noise\x12:\n\x05model\x18\x01 \x01(\tB+\xbaH(r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$\xd8\x01\x01\"\x97\x08\n\nCutSilence\x12\x32\n\x08\x64\x65tector\x18\x01 \x01(\x0e\x32\x16.framewire.v1.DetectorB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12y\n\tthreshold\x18\x02 \x01(\tBf\xbaHcr^2\\^([01](\\.[0-9]{1,9})?|\\.[0-9]{1,9}|[0-9]{1,3}(\\.[0-9]{1,6})?%|-[0-9]{1,3}(\\.[0-9]{1,6})?dB)$\xd8\x01\x01\x12\\\n\x06margin\x18\x03 \x01(\tBL\xbaHIrD2B^-?[0-9]{1,4}(\\.[0-9]{1,9})?m?s(,-?[0-9]{1,4}(\\.[0-9]{1,9})?m?s)?$\xd8\x01\x01\x12\x38\n\x06mincut\x18\x04 \x01(\tB(\xbaH%r 2\x1e^[0-9]{1,4}(\\.[0-9]{1,9})?m?s$\xd8\x01\x01\x12\x39\n\x07minclip\x18\x05 \x01(\tB(\xbaH%r 2\x1e^[0-9]{1,4}(\\.[0-9]{1,9})?m?s$\xd8\x01\x01\x12\x30\n\x05track\x18\x06 \x01(\tB!\xbaH\x1er\x19\x32\x17^(mix|any|[1-9][0-9]?)$\xd8\x01\x01\x12\'\n\x06motion\x18\x07 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00\x12\x8b\x01\n\x06silent\x18\x08 \x01(\tB{\xbaHxrs2q^(cut|keep|(speed:[0-9]{1,3}(\\.[0-9]{1,6})?\\+)?volume:[0-9]{1,3}(\\.[0-9]{1,6})?|speed:[0-9]{1,3}(\\.[0-9]{1,6})?)$\xd8\x01\x01\x12\x89\x01\n\x04loud\x18\t \x01(\tB{\xbaHxrs2q^(cut|keep|(speed:[0-9]{1,3}(\\.[0-9]{1,6})?\\+)?volume:[0-9]{1,3}(\\.[0-9]{1,6})?|speed:[0-9]{1,3}(\\.[0-9]{1,6})?)$\xd8\x01\x01\x12K\n\x0b\x61lways_keep\x18\n \x01(\tB6\xbaH3r.\x18\x90N2)^[0-9:.]+-[0-9:.]*(\\+[0-9:.]+-[0-9:.]*)*$\xd8\x01\x01\x12J\n\nalways_cut\x18\x0b \x01(\tB6\xbaH3r.\x18\x90N2)^[0-9:.]+-[0-9:.]*(\\+[0-9:.]+-[0-9:.]*)*$\xd8\x01\x01\x12\x36\n\x04\x66\x61\x64\x65\x18\x0c \x01(\tB(\xbaH%r 2\x1e^[0-9]{1,4}(\\.[0-9]{1,9})?m?s$\xd8\x01\x01\x12\x12\n\x05smart\x18\r \x01(\x08H\x00\x88\x01\x01\x12#\n\x04\x63uts\x18\x0e \x01(\x0b\x32\x15.framewire.v1.CutListB\x08\n\x06_smart\"=\n\x07\x43utList\x12\x32\n\x05spans\x18\x01 \x03(\x0b\x32\x15.framewire.v1.CutSpanB\x0c\xbaH\t\x92\x01\x06\x08\x01\x10\xa0\x9c\x01\"\xf1\x01\n\x07\x43utSpan\x12;\n\x05start\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x08\"\x04\x08\x80\xc6\n2\x00\xc8\x01\x01\x12\x39\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x08\"\x04\x08\x80\xc6\n*\x00\xc8\x01\x01\x12+\n\x05speed\x18\x03 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00Y@)\x9a\x99\x99\x99\x99\x99\xb9?H\x00\x88\x01\x01\x12,\n\x06volume\x18\x04 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00Y@)\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x42\x08\n\x06_speedB\t\n\x07_volume\"\xd3\x01\n\x08StepInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12 \n\x04lane\x18\x03 \x01(\x0e\x32\x12.framewire.v1.Lane\x12/\n\nparameters\x18\x04 \x03(\x0b\x32\x1b.framewire.v1.StepParameter\x12\'\n\x06models\x18\x05 \x03(\x0b\x32\x17.framewire.v1.ModelInfo\x12(\n\x06limits\x18\x06 \x01(\x0b\x32\x18.framewire.v1.StepLimits\"e\n\rStepParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x15\n\rdefault_value\x18\x04 \x01(\t\x12\x0c\n\x04rule\x18\x05 \x01(\t\";\n\nStepLimits\x12\x16\n\x0emax_size_bytes\x18\x01 \x01(\x03\x12\x15\n\rmax_dimension\x18\x02 \x01(\x05\"\xa8\x01\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05scale\x18\x03 \x01(\x05\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x0f\n\x07license\x18\x05 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x06 \x01(\x03\x12\x0e\n\x06loaded\x18\x07 \x01(\x08\x12\x0e\n\x06pinned\x18\x08 \x01(\x08\x12\x11\n\trecurrent\x18\t \x01(\x08\"\x12\n\x10ListStepsRequest\":\n\x11ListStepsResponse\x12%\n\x05steps\x18\x01 \x03(\x0b\x32\x16.framewire.v1.StepInfo\"=\n\x0eGetStepRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,63}$*b\n\x08\x44\x65tector\x12\x18\n\x14\x44\x45TECTOR_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x45TECTOR_LEVEL\x10\x01\x12\x13\n\x0f\x44\x45TECTOR_SPEECH\x10\x02\x12\x13\n\x0f\x44\x45TECTOR_MOTION\x10\x03*8\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x0c\n\x08LANE_GPU\x10\x01\x12\x0c\n\x08LANE_CPU\x10\x02\x32\xc9\x01\n\x0bStepService\x12_\n\tListSteps\x12\x1e.framewire.v1.ListStepsRequest\x1a\x1f.framewire.v1.ListStepsResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/steps\x12Y\n\x07GetStep\x12\x1c.framewire.v1.GetStepRequest\x1a\x16.framewire.v1.StepInfo\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/steps/{name}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x66ramewire/v1/step.proto\x12\x0c\x66ramewire.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xc4\x01\n\x04Step\x12(\n\x07\x65nhance\x18\x01 \x01(\x0b\x32\x15.framewire.v1.EnhanceH\x00\x12(\n\x07\x64\x65noise\x18\x02 \x01(\x0b\x32\x15.framewire.v1.DenoiseH\x00\x12/\n\x0b\x63ut_silence\x18\x03 \x01(\x0b\x32\x18.framewire.v1.CutSilenceH\x00\x12(\n\x07inpaint\x18\x04 \x01(\x0b\x32\x15.framewire.v1.InpaintH\x00\x42\r\n\x04kind\x12\x05\xbaH\x02\x08\x01\"n\n\x07\x45nhance\x12\x1d\n\x05scale\x18\x01 \x01(\rB\t\xbaH\x06*\x04\x18\x04(\x01H\x00\x88\x01\x01\x12:\n\x05model\x18\x02 \x01(\tB+\xbaH(r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$\xd8\x01\x01\x42\x08\n\x06_scale\"E\n\x07\x44\x65noise\x12:\n\x05model\x18\x01 \x01(\tB+\xbaH(r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$\xd8\x01\x01\"\xdc\x01\n\x07Inpaint\x12\x94\x01\n\x05\x62oxes\x18\x01 \x01(\tB\x84\x01\xbaH\x80\x01r{2y^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}\\+[0-9]{1,5}\\+[0-9]{1,5}(/[1-9][0-9]{0,4}x[1-9][0-9]{0,4}\\+[0-9]{1,5}\\+[0-9]{1,5}){0,15}$\xc8\x01\x01\x12:\n\x05model\x18\x02 \x01(\tB+\xbaH(r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$\xc8\x01\x01\"\x97\x08\n\nCutSilence\x12\x32\n\x08\x64\x65tector\x18\x01 \x01(\x0e\x32\x16.framewire.v1.DetectorB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12y\n\tthreshold\x18\x02 \x01(\tBf\xbaHcr^2\\^([01](\\.[0-9]{1,9})?|\\.[0-9]{1,9}|[0-9]{1,3}(\\.[0-9]{1,6})?%|-[0-9]{1,3}(\\.[0-9]{1,6})?dB)$\xd8\x01\x01\x12\\\n\x06margin\x18\x03 \x01(\tBL\xbaHIrD2B^-?[0-9]{1,4}(\\.[0-9]{1,9})?m?s(,-?[0-9]{1,4}(\\.[0-9]{1,9})?m?s)?$\xd8\x01\x01\x12\x38\n\x06mincut\x18\x04 \x01(\tB(\xbaH%r 2\x1e^[0-9]{1,4}(\\.[0-9]{1,9})?m?s$\xd8\x01\x01\x12\x39\n\x07minclip\x18\x05 \x01(\tB(\xbaH%r 2\x1e^[0-9]{1,4}(\\.[0-9]{1,9})?m?s$\xd8\x01\x01\x12\x30\n\x05track\x18\x06 \x01(\tB!\xbaH\x1er\x19\x32\x17^(mix|any|[1-9][0-9]?)$\xd8\x01\x01\x12\'\n\x06motion\x18\x07 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00\xf0?)\x00\x00\x00\x00\x00\x00\x00\x00\x12\x8b\x01\n\x06silent\x18\x08 \x01(\tB{\xbaHxrs2q^(cut|keep|(speed:[0-9]{1,3}(\\.[0-9]{1,6})?\\+)?volume:[0-9]{1,3}(\\.[0-9]{1,6})?|speed:[0-9]{1,3}(\\.[0-9]{1,6})?)$\xd8\x01\x01\x12\x89\x01\n\x04loud\x18\t \x01(\tB{\xbaHxrs2q^(cut|keep|(speed:[0-9]{1,3}(\\.[0-9]{1,6})?\\+)?volume:[0-9]{1,3}(\\.[0-9]{1,6})?|speed:[0-9]{1,3}(\\.[0-9]{1,6})?)$\xd8\x01\x01\x12K\n\x0b\x61lways_keep\x18\n \x01(\tB6\xbaH3r.\x18\x90N2)^[0-9:.]+-[0-9:.]*(\\+[0-9:.]+-[0-9:.]*)*$\xd8\x01\x01\x12J\n\nalways_cut\x18\x0b \x01(\tB6\xbaH3r.\x18\x90N2)^[0-9:.]+-[0-9:.]*(\\+[0-9:.]+-[0-9:.]*)*$\xd8\x01\x01\x12\x36\n\x04\x66\x61\x64\x65\x18\x0c \x01(\tB(\xbaH%r 2\x1e^[0-9]{1,4}(\\.[0-9]{1,9})?m?s$\xd8\x01\x01\x12\x12\n\x05smart\x18\r \x01(\x08H\x00\x88\x01\x01\x12#\n\x04\x63uts\x18\x0e \x01(\x0b\x32\x15.framewire.v1.CutListB\x08\n\x06_smart\"=\n\x07\x43utList\x12\x32\n\x05spans\x18\x01 \x03(\x0b\x32\x15.framewire.v1.CutSpanB\x0c\xbaH\t\x92\x01\x06\x08\x01\x10\xa0\x9c\x01\"\xf1\x01\n\x07\x43utSpan\x12;\n\x05start\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x08\"\x04\x08\x80\xc6\n2\x00\xc8\x01\x01\x12\x39\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x19.google.protobuf.DurationB\x11\xbaH\x0e\xaa\x01\x08\"\x04\x08\x80\xc6\n*\x00\xc8\x01\x01\x12+\n\x05speed\x18\x03 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00Y@)\x9a\x99\x99\x99\x99\x99\xb9?H\x00\x88\x01\x01\x12,\n\x06volume\x18\x04 \x01(\x01\x42\x17\xbaH\x14\x12\x12\x19\x00\x00\x00\x00\x00\x00Y@)\x00\x00\x00\x00\x00\x00\x00\x00H\x01\x88\x01\x01\x42\x08\n\x06_speedB\t\n\x07_volume\"\xd3\x01\n\x08StepInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12 \n\x04lane\x18\x03 \x01(\x0e\x32\x12.framewire.v1.Lane\x12/\n\nparameters\x18\x04 \x03(\x0b\x32\x1b.framewire.v1.StepParameter\x12\'\n\x06models\x18\x05 \x03(\x0b\x32\x17.framewire.v1.ModelInfo\x12(\n\x06limits\x18\x06 \x01(\x0b\x32\x18.framewire.v1.StepLimits\"e\n\rStepParameter\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12\x15\n\rdefault_value\x18\x04 \x01(\t\x12\x0c\n\x04rule\x18\x05 \x01(\t\";\n\nStepLimits\x12\x16\n\x0emax_size_bytes\x18\x01 \x01(\x03\x12\x15\n\rmax_dimension\x18\x02 \x01(\x05\"\xbc\x01\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\r\n\x05scale\x18\x03 \x01(\x05\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x0f\n\x07license\x18\x05 \x01(\t\x12\x14\n\x0cmemory_bytes\x18\x06 \x01(\x03\x12\x0e\n\x06loaded\x18\x07 \x01(\x08\x12\x0e\n\x06pinned\x18\x08 \x01(\x08\x12\x11\n\trecurrent\x18\t \x01(\x08\x12\x12\n\ntakes_mask\x18\n \x01(\x08\"\x12\n\x10ListStepsRequest\":\n\x11ListStepsResponse\x12%\n\x05steps\x18\x01 \x03(\x0b\x32\x16.framewire.v1.StepInfo\"=\n\x0eGetStepRequest\x12+\n\x04name\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,63}$*b\n\x08\x44\x65tector\x12\x18\n\x14\x44\x45TECTOR_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44\x45TECTOR_LEVEL\x10\x01\x12\x13\n\x0f\x44\x45TECTOR_SPEECH\x10\x02\x12\x13\n\x0f\x44\x45TECTOR_MOTION\x10\x03*8\n\x04Lane\x12\x14\n\x10LANE_UNSPECIFIED\x10\x00\x12\x0c\n\x08LANE_GPU\x10\x01\x12\x0c\n\x08LANE_CPU\x10\x02\x32\xc9\x01\n\x0bStepService\x12_\n\tListSteps\x12\x1e.framewire.v1.ListStepsRequest\x1a\x1f.framewire.v1.ListStepsResponse\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/steps\x12Y\n\x07GetStep\x12\x1c.framewire.v1.GetStepRequest\x1a\x16.framewire.v1.StepInfo\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/steps/{name}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,6 +42,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENHANCE'].fields_by_name['model']._serialized_options = b'\272H(r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$\330\001\001'
   _globals['_DENOISE'].fields_by_name['model']._loaded_options = None
   _globals['_DENOISE'].fields_by_name['model']._serialized_options = b'\272H(r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$\330\001\001'
+  _globals['_INPAINT'].fields_by_name['boxes']._loaded_options = None
+  _globals['_INPAINT'].fields_by_name['boxes']._serialized_options = b'\272H\200\001r{2y^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}\\+[0-9]{1,5}\\+[0-9]{1,5}(/[1-9][0-9]{0,4}x[1-9][0-9]{0,4}\\+[0-9]{1,5}\\+[0-9]{1,5}){0,15}$\310\001\001'
+  _globals['_INPAINT'].fields_by_name['model']._loaded_options = None
+  _globals['_INPAINT'].fields_by_name['model']._serialized_options = b'\272H(r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$\310\001\001'
   _globals['_CUTSILENCE'].fields_by_name['detector']._loaded_options = None
   _globals['_CUTSILENCE'].fields_by_name['detector']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_CUTSILENCE'].fields_by_name['threshold']._loaded_options = None
@@ -82,36 +86,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STEPSERVICE'].methods_by_name['ListSteps']._serialized_options = b'\202\323\344\223\002\013\022\t/v1/steps'
   _globals['_STEPSERVICE'].methods_by_name['GetStep']._loaded_options = None
   _globals['_STEPSERVICE'].methods_by_name['GetStep']._serialized_options = b'\202\323\344\223\002\022\022\020/v1/steps/{name}'
-  _globals['_DETECTOR']._serialized_start=2521
-  _globals['_DETECTOR']._serialized_end=2619
-  _globals['_LANE']._serialized_start=2621
-  _globals['_LANE']._serialized_end=2677
+  _globals['_DETECTOR']._serialized_start=2806
+  _globals['_DETECTOR']._serialized_end=2904
+  _globals['_LANE']._serialized_start=2906
+  _globals['_LANE']._serialized_end=2962
   _globals['_STEP']._serialized_start=133
-  _globals['_STEP']._serialized_end=287
-  _globals['_ENHANCE']._serialized_start=289
-  _globals['_ENHANCE']._serialized_end=399
-  _globals['_DENOISE']._serialized_start=401
-  _globals['_DENOISE']._serialized_end=470
-  _globals['_CUTSILENCE']._serialized_start=473
-  _globals['_CUTSILENCE']._serialized_end=1520
-  _globals['_CUTLIST']._serialized_start=1522
-  _globals['_CUTLIST']._serialized_end=1583
-  _globals['_CUTSPAN']._serialized_start=1586
-  _globals['_CUTSPAN']._serialized_end=1827
-  _globals['_STEPINFO']._serialized_start=1830
-  _globals['_STEPINFO']._serialized_end=2041
-  _globals['_STEPPARAMETER']._serialized_start=2043
-  _globals['_STEPPARAMETER']._serialized_end=2144
-  _globals['_STEPLIMITS']._serialized_start=2146
-  _globals['_STEPLIMITS']._serialized_end=2205
-  _globals['_MODELINFO']._serialized_start=2208
-  _globals['_MODELINFO']._serialized_end=2376
-  _globals['_LISTSTEPSREQUEST']._serialized_start=2378
-  _globals['_LISTSTEPSREQUEST']._serialized_end=2396
-  _globals['_LISTSTEPSRESPONSE']._serialized_start=2398
-  _globals['_LISTSTEPSRESPONSE']._serialized_end=2456
-  _globals['_GETSTEPREQUEST']._serialized_start=2458
-  _globals['_GETSTEPREQUEST']._serialized_end=2519
-  _globals['_STEPSERVICE']._serialized_start=2680
-  _globals['_STEPSERVICE']._serialized_end=2881
+  _globals['_STEP']._serialized_end=329
+  _globals['_ENHANCE']._serialized_start=331
+  _globals['_ENHANCE']._serialized_end=441
+  _globals['_DENOISE']._serialized_start=443
+  _globals['_DENOISE']._serialized_end=512
+  _globals['_INPAINT']._serialized_start=515
+  _globals['_INPAINT']._serialized_end=735
+  _globals['_CUTSILENCE']._serialized_start=738
+  _globals['_CUTSILENCE']._serialized_end=1785
+  _globals['_CUTLIST']._serialized_start=1787
+  _globals['_CUTLIST']._serialized_end=1848
+  _globals['_CUTSPAN']._serialized_start=1851
+  _globals['_CUTSPAN']._serialized_end=2092
+  _globals['_STEPINFO']._serialized_start=2095
+  _globals['_STEPINFO']._serialized_end=2306
+  _globals['_STEPPARAMETER']._serialized_start=2308
+  _globals['_STEPPARAMETER']._serialized_end=2409
+  _globals['_STEPLIMITS']._serialized_start=2411
+  _globals['_STEPLIMITS']._serialized_end=2470
+  _globals['_MODELINFO']._serialized_start=2473
+  _globals['_MODELINFO']._serialized_end=2661
+  _globals['_LISTSTEPSREQUEST']._serialized_start=2663
+  _globals['_LISTSTEPSREQUEST']._serialized_end=2681
+  _globals['_LISTSTEPSRESPONSE']._serialized_start=2683
+  _globals['_LISTSTEPSRESPONSE']._serialized_end=2741
+  _globals['_GETSTEPREQUEST']._serialized_start=2743
+  _globals['_GETSTEPREQUEST']._serialized_end=2804
+  _globals['_STEPSERVICE']._serialized_start=2965
+  _globals['_STEPSERVICE']._serialized_end=3166
 # @@protoc_insertion_point(module_scope)

@@ -80,24 +80,28 @@ class Step(message.Message):
     ENHANCE_FIELD_NUMBER: builtins.int
     DENOISE_FIELD_NUMBER: builtins.int
     CUT_SILENCE_FIELD_NUMBER: builtins.int
+    INPAINT_FIELD_NUMBER: builtins.int
     @builtins.property
     def enhance(self) -> Enhance: ...
     @builtins.property
     def denoise(self) -> Denoise: ...
     @builtins.property
     def cut_silence(self) -> CutSilence: ...
+    @builtins.property
+    def inpaint(self) -> Inpaint: ...
     def __init__(
         self,
         *,
         enhance: Enhance | None = ...,
         denoise: Denoise | None = ...,
         cut_silence: CutSilence | None = ...,
+        inpaint: Inpaint | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = typing.Literal["cut_silence", b"cut_silence", "denoise", b"denoise", "enhance", b"enhance", "kind", b"kind"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = typing.Literal["cut_silence", b"cut_silence", "denoise", b"denoise", "enhance", b"enhance", "inpaint", b"inpaint", "kind", b"kind"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["cut_silence", b"cut_silence", "denoise", b"denoise", "enhance", b"enhance", "kind", b"kind"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["cut_silence", b"cut_silence", "denoise", b"denoise", "enhance", b"enhance", "inpaint", b"inpaint", "kind", b"kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["enhance", "denoise", "cut_silence"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = typing.Literal["enhance", "denoise", "cut_silence", "inpaint"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -144,6 +148,36 @@ class Denoise(message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = typing.Literal["model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+@typing.final
+class Inpaint(message.Message):
+    """Fills rectangles of every frame with what a learned model makes of their surroundings: a logo, a caption or a time stamp
+    that is burnt in. Nothing outside the rectangles changes.
+
+    Take it for films you may change: a mark that is taken away may say whose the film is.
+    """
+
+    DESCRIPTOR: descriptor.Descriptor
+
+    BOXES_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
+    boxes: builtins.str
+    """What is filled, in pixels of the frames as they come to this step: WIDTHxHEIGHT+LEFT+TOP, `120x40+600+10`; several
+    with a slash between them, 16 at most. Needed.
+    """
+    model: builtins.str
+    """Name of a served model that takes a mask, such as an imported LaMa. Needed: none is built in."""
+    def __init__(
+        self,
+        *,
+        boxes: builtins.str = ...,
+        model: builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = typing.Literal["boxes", b"boxes", "model", b"model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -410,6 +444,7 @@ class ModelInfo(message.Message):
     LOADED_FIELD_NUMBER: builtins.int
     PINNED_FIELD_NUMBER: builtins.int
     RECURRENT_FIELD_NUMBER: builtins.int
+    TAKES_MASK_FIELD_NUMBER: builtins.int
     name: builtins.str
     version: builtins.str
     scale: builtins.int
@@ -425,6 +460,8 @@ class ModelInfo(message.Message):
     """It stays loaded, by request of an operator."""
     recurrent: builtins.bool
     """It remembers from frame to frame."""
+    takes_mask: builtins.bool
+    """It fills what a mask tells it to: for `inpaint`, and for no other step."""
     def __init__(
         self,
         *,
@@ -437,10 +474,11 @@ class ModelInfo(message.Message):
         loaded: builtins.bool = ...,
         pinned: builtins.bool = ...,
         recurrent: builtins.bool = ...,
+        takes_mask: builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = typing.Literal["description", b"description", "license", b"license", "loaded", b"loaded", "memory_bytes", b"memory_bytes", "name", b"name", "pinned", b"pinned", "recurrent", b"recurrent", "scale", b"scale", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = typing.Literal["description", b"description", "license", b"license", "loaded", b"loaded", "memory_bytes", b"memory_bytes", "name", b"name", "pinned", b"pinned", "recurrent", b"recurrent", "scale", b"scale", "takes_mask", b"takes_mask", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from masked_model import INVERT_MASKED
 from recurrent_model import RUNNING_SUM
 from triton_server import BICUBIC, RunningTriton
 
@@ -17,7 +18,7 @@ from coordinator.inference.interface import Arena, Block, InferenceServer
 from coordinator.inference.triton import TritonServer, TritonSettings
 from framewire.errors import ErrorCode, StepError, Unavailable
 from framewire.steps.contract import ModelContract
-from framewire.testing.inference import FakeInferenceServer, fake_contract, fake_recurrent_contract
+from framewire.testing.inference import FakeInferenceServer, fake_contract, fake_mask_contract, fake_recurrent_contract
 
 WITHIN = 30.0
 HEIGHT, WIDTH = 17, 23  # odd on purpose
@@ -41,7 +42,8 @@ def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
 
 def _connect(request: pytest.FixtureRequest) -> InferenceServer:
     if request.param == "fake":
-        return FakeInferenceServer([fake_contract(BICUBIC), fake_recurrent_contract(RUNNING_SUM)])
+        models = [fake_contract(BICUBIC), fake_recurrent_contract(RUNNING_SUM), fake_mask_contract(INVERT_MASKED)]
+        return FakeInferenceServer(models)
     running: RunningTriton = request.getfixturevalue("triton_server")
     return TritonServer(TritonSettings(url=running.url, key=running.key, shared_memory="shared" in request.param))
 
@@ -243,6 +245,28 @@ def test_a_model_that_remembers_takes_a_state_and_no_other_does(
         server.infer(recurrent, inputs, outputs, frames=1, height=HEIGHT, width=WIDTH)
     with pytest.raises(ValueError, match="no state"):
         server.infer(contract, inputs, outputs, frames=1, height=HEIGHT, width=WIDTH, state=(states[0], states[1]))
+
+
+def test_a_mask_goes_in_with_its_frames(server: InferenceServer, arena: Arena) -> None:
+    inverts = server.contract(INVERT_MASKED)
+    inputs, outputs, mask = (arena.acquire(timeout=1) for _ in range(3))
+    flat(inputs, [10, 200])
+    masked = mask.array((2, HEIGHT, WIDTH, 1))
+    masked[...] = 0
+    masked[0, 2:5, 3:9] = masked[1, 7:8, 0:4] = 255
+    server.infer(inverts, inputs, outputs, frames=2, height=HEIGHT, width=WIDTH, mask=mask).result(WITHIN)
+    frames = inputs.array((2, HEIGHT, WIDTH, 3))
+    assert np.array_equal(outputs.array(frames.shape), np.where(masked == 255, 255 - frames, frames))
+
+
+def test_a_model_that_takes_a_mask_gets_one_and_no_other_does(
+    server: InferenceServer, contract: ModelContract, arena: Arena
+) -> None:
+    inputs, outputs, mask = (arena.acquire(timeout=1) for _ in range(3))
+    with pytest.raises(ValueError, match="takes a mask"):
+        server.infer(server.contract(INVERT_MASKED), inputs, outputs, frames=1, height=HEIGHT, width=WIDTH)
+    with pytest.raises(ValueError, match="no mask"):
+        server.infer(contract, inputs, outputs, frames=1, height=HEIGHT, width=WIDTH, mask=mask)
 
 
 def test_a_picture_larger_than_the_model_takes_is_refused(

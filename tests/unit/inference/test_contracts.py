@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from coordinator.inference.contracts import parse_contract
 from exporters.config import config_text
+from exporters.declaration import Kind
 from exporters.models import MODELS
 from framewire.errors import ErrorCode, StepError
 from framewire.steps.contract import DEFAULT_ENHANCE_MODEL
@@ -39,7 +42,6 @@ def test_the_default_model_is_one_of_the_built_in_ones() -> None:
 @pytest.mark.parametrize(
     ("said", "why"),
     [
-        ("kind: inpaint", "model m is of kind inpaint, which no step uses yet"),
         ("kind: face", "model m is of kind face, which no step uses yet"),
         ("fixed_size: 512", "model m takes pictures of 512x512 alone, which no step uses yet"),
     ],
@@ -50,6 +52,36 @@ def test_a_model_that_no_step_uses_says_so(said: str, why: str) -> None:
     with pytest.raises(StepError) as caught:
         parse_contract(parse(text), "1")
     assert (caught.value.code, caught.value.message) == (ErrorCode.MODEL_INVALID, why)
+
+
+INPAINTING = config_text(replace(MODELS[0], kind=Kind.INPAINT, scale=1, state=()))
+
+
+def test_a_model_that_fills_names_the_input_that_takes_its_mask() -> None:
+    contract = parse_contract(parse(INPAINTING), "1")
+    assert (contract.input, contract.mask, contract.output, contract.scale) == ("FRAMES_IN", "MASK_IN", "FRAMES_OUT", 1)
+    assert contract.to_proto().takes_mask
+    assert not parse_contract(parse(COMPLETE), "1").to_proto().takes_mask
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("[ -1, -1, 1 ]", "[ -1, -1, 2 ]", "a uint8 mask"),
+        ('"MASK_IN" data_type: TYPE_UINT8', '"MASK_IN" data_type: TYPE_FP32', "a uint8 mask"),
+        (
+            'key: "scale" value: { string_value: "1" }',
+            'key: "scale" value: { string_value: "2" }',
+            "makes nothing larger",
+        ),
+        ('string_value: "inpaint"', 'string_value: "denoise"', "max_batch_size must be 0"),
+    ],
+)
+def test_a_model_that_fills_with_a_wrong_contract_names_what_is_wrong(before: str, after: str, why: str) -> None:
+    assert before in INPAINTING
+    with pytest.raises(StepError, match=why) as caught:
+        parse_contract(parse(INPAINTING.replace(before, after)), "1")
+    assert caught.value.code == ErrorCode.MODEL_INVALID
 
 
 def test_a_model_without_batches_takes_one_frame_at_a_time() -> None:
