@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
-from queue import SimpleQueue
+from functools import partial
 from typing import Final
 
 from coordinator.inference.interface import Block, InferenceServer
+from coordinator.steps.in_turn import InTurn
 from coordinator.steps.interface import FrameSize
 from coordinator.steps.state import StepState
 from coordinator.steps.tiles import Span, Tiling
@@ -30,7 +30,6 @@ class _Pictures:
     outputs: Block
     frames: int
     keep_state: bool
-    result: Future[bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,28 +63,11 @@ class TiledPictures:
         self._blocks = deque(
             (cuts.acquire(timeout=_BLOCK_SECONDS), made.acquire(timeout=_BLOCK_SECONDS)) for _ in range(_AT_ONCE)
         )
-        self._waiting: SimpleQueue[_Pictures] = SimpleQueue()
-        self._failure: BaseException | None = None
-        threading.Thread(target=self._work, name=f"tiles of {contract.name}", daemon=True).start()
+        self._turns = InTurn(f"tiles of {contract.name}")
 
     def start(self, inputs: Block, outputs: Block, *, frames: int, keep_state: bool) -> Future[bytes]:
         """In the order of the calls."""
-        result: Future[bytes] = Future()
-        self._waiting.put(_Pictures(inputs, outputs, frames, keep_state, result))
-        return result
-
-    def _work(self) -> None:
-        while True:
-            pictures = self._waiting.get()
-            try:
-                if self._failure is not None:
-                    raise self._failure
-                kept = self._do(pictures)
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to who waits for the result
-                self._failure = error
-                pictures.result.set_exception(error)
-            else:
-                pictures.result.set_result(kept)
+        return self._turns.add(partial(self._do, _Pictures(inputs, outputs, frames, keep_state)))
 
     def _do(self, pictures: _Pictures) -> bytes:
         under_way: deque[_Tile] = deque()
