@@ -33,6 +33,7 @@ from framewire.edits.edit_list import EditList
 from framewire.errors import ErrorCode, FramewireError, MediaError, WorkerError
 from framewire.steps.catalogue import models_of
 from framewire.steps.cut_silence import read_cut_settings
+from framewire.steps.inpaint import what_was_filled
 from framewire.steps.output import codec_of, container_of
 from framewire.v1.job_pb2 import (
     CutFidelity,
@@ -227,7 +228,7 @@ class Job:
                 frames_in=result.frames_in,
                 held=result.held,
                 left_out=result.left_out,
-                remarks=result.remarks,
+                remarks=(*result.remarks, *what_was_filled(self._order.steps)),
                 edits=result.edits,
                 sounds=result.sounds,
                 counters=result.counters,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from framewire.errors import StepError, Violation
+from framewire.v1.step_pb2 import Step
 
 MOST_BOXES: Final = 16
 HOW_WRITTEN: Final[Mapping[str, str]] = {
@@ -72,6 +73,12 @@ def read_boxes(text: str) -> tuple[Box, ...]:
         message = f"{HOW_WRITTEN['boxes']}; not {text!r}"
         raise StepError(message, violations=[Violation("inpaint.boxes", message)])
     return tuple(_box(*(int(number) for number in each.groups())) for each in found if each)
+
+
+def what_was_filled(steps: Sequence[Step]) -> tuple[str, ...]:
+    """One sentence for each `inpaint` of a job, for its report: whoever gets the film shall be able to know."""
+    fillings = [step.inpaint for step in steps if step.HasField("inpaint")]
+    return tuple(f"every frame was filled at {each.boxes} by model {each.model} (inpaint)" for each in fillings)
 
 
 def _box(width: int, height: int, left: int, top: int) -> Box:

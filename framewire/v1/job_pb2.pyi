@@ -649,7 +649,9 @@ class FidelityReport(message.Message):
     def checks(self) -> FrameChecks: ...
     @builtins.property
     def remarks(self) -> containers.RepeatedScalarFieldContainer[builtins.str]:
-        """What was done to the picture or a track that no step asked for, a line each, e.g. `deinterlaced`."""
+        """What was done to the picture or a track that no step asked for, a line each, e.g. `deinterlaced`; and where
+        `inpaint` filled every frame, by which model.
+        """
 
     @builtins.property
     def usage(self) -> Usage:

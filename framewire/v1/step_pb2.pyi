@@ -156,7 +156,8 @@ class Inpaint(message.Message):
     """Fills rectangles of every frame with what a learned model makes of their surroundings: a logo, a caption or a time stamp
     that is burnt in. Nothing outside the rectangles changes.
 
-    Take it for films you may change: a mark that is taken away may say whose the film is.
+    Take it for films you may change: a mark that is taken away may say whose the film is. The result's report says what
+    was filled.
     """
 
     DESCRIPTOR: descriptor.Descriptor

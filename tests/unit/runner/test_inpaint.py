@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import Clip, make_clip, read_clip
+from jobs import enhance
 from numpy.typing import NDArray
 
+from coordinator.job import Job
 from coordinator.steps.crops import plan_crops
 from coordinator.steps.inpaint import InpaintStep
 from coordinator.steps.interface import FrameSize
@@ -17,7 +21,9 @@ from framewire.errors import ErrorCode, StepError, Unavailable
 from framewire.steps.contract import ModelContract
 from framewire.steps.inpaint import Box, read_boxes
 from framewire.testing.inference import FakeBlock, FakeInferenceServer, fake_contract, fake_mask_contract
+from framewire.v1.job_pb2 import OutputSettings
 from framewire.v1.step_pb2 import Denoise, Enhance, Inpaint, Step
+from framewire.work.v1.work_pb2 import RunnerOrder, RunnerReport
 
 INVERTS = fake_mask_contract()
 SIZE = FrameSize(height=200, width=300)
@@ -167,6 +173,32 @@ def test_a_request_that_fails_fails_its_batch_and_those_behind_it() -> None:
     server.fail_next(Unavailable("gone", code=ErrorCode.INFERENCE_UNAVAILABLE))
     futures = [step.submit(blocks[n], blocks[n + 1], frames=1, size=SIZE) for n in (0, 2)]
     assert all(isinstance(future.exception(WITHIN), Unavailable) for future in futures)
+
+
+def test_in_a_chain_boxes_are_those_of_the_larger_picture_and_the_report_says_where(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "in.mp4", Clip(width=64, height=48, frames=12))
+    inpaint = Step(inpaint=Inpaint(boxes="40x20+80+70", model=INVERTS.name))
+    filled, filled_said = done(clip, tmp_path / "filled.mp4", [*enhance("x2"), inpaint])
+    plain, plain_said = done(clip, tmp_path / "plain.mp4", enhance("x2"))
+    changed = abs(filled - plain).max(axis=3)
+    assert changed[:, 72:88, 82:118].min() > 0
+    changed[:, 60:100, 70:130] = 0  # colour has half the size in the file, and is read back smoothly
+    assert not changed.any()
+    assert "every frame was filled at 40x20+80+70 by model invert_masked (inpaint)" in filled_said
+    assert not plain_said
+
+
+def done(source: Path, target: Path, steps: list[Step]) -> tuple[NDArray[np.int64], list[str]]:
+    """The frames of a job's result, whose encoder changed nothing, and the remarks of its report."""
+    sent: list[RunnerReport] = []
+    server = FakeInferenceServer([fake_contract("x2"), INVERTS])
+    order = RunnerOrder(
+        input_path=str(source), output_path=str(target), steps=steps, output=OutputSettings(crf=0, preset="ultrafast")
+    )
+    Job(order, sent.append, lambda _: server).execute()
+    assert sent[-1].HasField("done"), sent[-1]
+    assert all(arena.closed for arena in server.arenas)
+    return np.stack(read_clip(target).pictures).astype(np.int64), list(sent[-1].done.fidelity.remarks)
 
 
 def test_nothing_is_remembered() -> None:
