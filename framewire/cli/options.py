@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from framewire.steps.inpaint import check_fillings
 from framewire.steps.output import CODECS, CONTAINERS, PRESETS, check_output
 from framewire.steps.parse import parse_step
 from framewire.v1.job_pb2 import CONTAINER_UNSPECIFIED, VIDEO_CODEC_UNSPECIFIED, OutputSettings
@@ -107,6 +108,7 @@ def read_steps(texts: tuple[str, ...]) -> list[Step]:
         from framewire.steps.cut_silence import check_cuts  # numpy comes with it, and most commands need none
 
         check_cuts(steps)
+    check_fillings(steps)
     return steps
 
 

@@ -65,14 +65,24 @@ class Box:
         return f"{self.width}x{self.height}+{self.left}+{self.top}"
 
 
-def read_boxes(text: str) -> tuple[Box, ...]:
-    """`120x40+600+10/80x20+0+340`. Raises StepError (STEP_INVALID)."""
+def read_boxes(text: str, *, path: str = "inpaint.boxes") -> tuple[Box, ...]:
+    """`120x40+600+10/80x20+0+340`. `path` is its place in the request. Raises StepError (STEP_INVALID)."""
     parts = text.split("/")
     found = [_BOX.fullmatch(part) for part in parts]
     if len(parts) > MOST_BOXES or not all(found):
-        message = f"{HOW_WRITTEN['boxes']}; not {text!r}"
-        raise StepError(message, violations=[Violation("inpaint.boxes", message)])
+        message = f"{HOW_WRITTEN['boxes']}; not {text!r}" if text else NEEDED["boxes"]
+        raise StepError(message, violations=[Violation(path, message)])
     return tuple(_box(*(int(number) for number in each.groups())) for each in found if each)
+
+
+def check_fillings(steps: Sequence[Step]) -> None:
+    """Raise StepError (STEP_INVALID) for an `inpaint` without a model or without boxes that can be read."""
+    for index, step in enumerate(steps):
+        if step.HasField("inpaint"):
+            path = f"steps[{index}].inpaint"
+            if not step.inpaint.model:
+                raise StepError(NEEDED["model"], violations=[Violation(f"{path}.model", NEEDED["model"])])
+            read_boxes(step.inpaint.boxes, path=f"{path}.boxes")
 
 
 def what_was_filled(steps: Sequence[Step]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from framewire.cli.options import read_steps
 from framewire.errors import ErrorCode, InvalidRequest, StepError
 from framewire.steps import catalogue
 from framewire.steps.inpaint import MOST_BOXES, Box, read_boxes
@@ -59,6 +60,21 @@ def test_boxes_that_cannot_be_read_are_refused_at_the_gateway_and_in_the_runner(
     assert "120x40+600+10" in words
     with pytest.raises(StepError, match=r"120x40\+600\+10"):
         read_boxes(boxes)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("inpaint:boxes=8x6+0+0", "framewire models import"),
+        ("inpaint:model=lama", "name what is to be filled"),
+        ("inpaint:boxes=8x6,model=lama", "120x40"),
+    ],
+)
+def test_a_command_refuses_what_cannot_be_done_before_the_film_goes_up(text: str, words: str) -> None:
+    with pytest.raises(StepError, match=words) as caught:
+        read_steps((text,))
+    assert caught.value.code == ErrorCode.STEP_INVALID
+    assert caught.value.violations[0].field.startswith("steps[0].inpaint.")
 
 
 def test_what_is_missing_is_said_with_a_way_to_it() -> None:
