@@ -32,7 +32,10 @@ _LEAST_SIDE = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """What would be gained if all that scaling down took were brought back, and only the encoder's error were left."""
+    """What would be gained if all that scaling down took were brought back, and the encoder's error stayed as it is.
+
+    Who undoes some of that error, too, can gain more.
+    """
 
     gain: float
     """Decibels over bicubic."""

@@ -26,6 +26,12 @@ MODELS: tuple[Model, ...] = (
         description="Twice the size by a small recurrent network; what it adds to bicubic it learned from films.",
     ),
     trained(
+        "enhance_x2_hq",
+        scale=2,
+        overlap=24,
+        description="Twice the size by a larger network than enhance_x2, for those who have four times the time.",
+    ),
+    trained(
         "enhance_x2_int8",
         network="enhance_x2",
         scale=2,

@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
     known = networks.network(options.network)
-    training = Training(_network(known, options.start_from), _plan(options), _device(options.device))
+    network = _network(known, options.start_from)
+    start = {name: value.clone() for name, value in network.state_dict().items()}
+    training = Training(network, _plan(options), _device(options.device))
     checkpoint = options.work / known.name / "checkpoint.pt"
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -40,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write(f"stopped; the same command goes on from {checkpoint}\n")
         return _INTERRUPTED
-    _write(training, options.output or networks.WEIGHTS / f"{known.name}.safetensors")
+    found = training.averaged.cpu().state_dict()
+    weights = {name: torch.lerp(value, start[name], options.keep) for name, value in found.items()}
+    _write(weights, options.output or networks.WEIGHTS / f"{known.name}.safetensors")
     return 0
 
 
@@ -66,6 +70,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--fresh", action="store_true", help="start over, whatever checkpoint there is")
     parser.add_argument("--start-from", type=Path, help="weights to start from, also of a related network")
+    parser.add_argument(
+        "--keep",
+        type=float,
+        default=0.0,
+        metavar="PART",
+        help="part of the weights it started from that stays in the result, 0 to 1: it then suits other clips better"
+        " than those it was trained on (Wortsman et al., 2022); default: %(default)s",
+    )
     parser.add_argument("--output", type=Path, help="default: exporters/weights/<network>.safetensors")
     return parser
 
@@ -128,10 +140,9 @@ def _train(training: Training, material: cache.Material, checkpoint: Path, bar: 
         training.save(checkpoint)
 
 
-def _write(training: Training, path: Path) -> None:
+def _write(weights: dict[str, torch.Tensor], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    weights = {name: value.contiguous().cpu() for name, value in training.averaged.state_dict().items()}
-    save_file(weights, path)
+    save_file({name: value.contiguous() for name, value in weights.items()}, path)
     sys.stdout.write(f"{path}: {path.stat().st_size} bytes\n")
 
 

@@ -72,7 +72,7 @@ def film(graph: bytes, *, carry: bool = True) -> Enhancer:
 
 
 _HEADINGS = (
-    *("clip", "PSNR of bicubic", "PSNR", "gain", "at most", "gain of luma", "at most", "SSIM of bicubic", "SSIM"),
+    *("clip", "PSNR of bicubic", "PSNR", "gain", "scaling", "gain of luma", "scaling", "SSIM of bicubic", "SSIM"),
     *("warp error of bicubic", "warp error", "flicker of bicubic", "flicker"),
 )
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from exporters.architectures.recurrent import RecurrentEnhancer, Shape
 from exporters.train import cache, loop
 from exporters.train.__main__ import main
 from exporters.train.degrade import UPSCALING
 from exporters.train.loop import Plan, Training
+from exporters.trained import WEIGHTS
 
 SHAPE = Shape(scale=2, channels=16, depth=1)
 RECIPE = cache.Recipe(clips=(), scale=2, severity=UPSCALING, sequences=12, drawn=1.0, side=32, length=5)
@@ -120,3 +122,14 @@ def test_one_command_trains_and_writes_weights_that_fit(tmp_path: Path) -> None:
     assert main([*arguments, "--work", str(tmp_path / "work"), "--output", str(weights)]) == 0
     RecurrentEnhancer(Shape(scale=2, channels=48, depth=3)).load(weights)
     assert weights.stat().st_size < 2_000_000
+
+
+def test_a_part_of_what_it_started_from_stays_in_the_result(tmp_path: Path) -> None:
+    kept = tmp_path / "kept.safetensors"
+    start = WEIGHTS / "enhance_x2.safetensors"
+    arguments = ["enhance_x2", "--steps", "2", "--sequences", "4", "--batch", "1", "--device", "cpu", "--workers", "1"]
+    arguments += ["--start-from", str(start), "--work", str(tmp_path / "work"), "--output", str(kept)]
+    assert main([*arguments, "--keep", "1"]) == 0
+    assert all(torch.equal(value, load_file(start)[name]) for name, value in load_file(kept).items())
+    assert main([*arguments, "--keep", "0.5", "--fresh"]) == 0
+    assert not all(torch.equal(value, load_file(start)[name]) for name, value in load_file(kept).items())
