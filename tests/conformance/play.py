@@ -176,7 +176,7 @@ def contains(seen: Any, expected: Any) -> None:
 
 
 def plain(seen: Any) -> Any:
-    """Without what no two runs have in common: ids, times, numbers of events, signed addresses, places in the queue."""
+    """Without what no two runs have in common: ids, times and all else it took, numbers of events, addresses, places in the queue."""
     if isinstance(seen, dict):
         return {name: plain(value) for name, value in seen.items() if name not in _OWN and not name.endswith("Time")}
     if isinstance(seen, list):
@@ -184,7 +184,10 @@ def plain(seen: Any) -> Any:
     return _IDS.sub(r"\1_*", seen) if isinstance(seen, str) else seen
 
 
-_OWN = {"lastEvent", "url", "progress", "queuePosition", "queueEta", "sha256", "idempotencyKey", "nextPageToken"}
+_OWN = {
+    *("lastEvent", "url", "progress", "queuePosition", "queueEta", "sha256", "idempotencyKey", "nextPageToken"),
+    "usage",  # what a job took, and when
+}
 
 
 async def events_of(wire: Wire, job_id: str) -> list[JSON]:
