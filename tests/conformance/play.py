@@ -176,7 +176,7 @@ def contains(seen: Any, expected: Any) -> None:
 
 
 def plain(seen: Any) -> Any:
-    """Without what no two runs have in common: ids, times and all else it took, numbers of events, addresses, places in the queue."""
+    """Without what no two runs have in common: ids, times, what it took, event numbers, addresses, queue places."""
     if isinstance(seen, dict):
         return {name: plain(value) for name, value in seen.items() if name not in _OWN and not name.endswith("Time")}
     if isinstance(seen, list):
