@@ -1,4 +1,4 @@
-"""The parent's side of a runner process, and one kept warm so that a job starts without the time imports take.
+"""The parent's side of a runner process.
 
 Both ways, messages are a 4-byte big-endian length and that many bytes of protobuf: one RunnerOrder down
 stdin, RunnerReports up stdout until `done` or `failed`. The end of stdin tells the runner to stop at once,
@@ -11,10 +11,9 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import signal
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
 from typing import Final
 
@@ -60,7 +59,7 @@ class RunnerProcess:
                 start_new_session=True,  # a Ctrl-C in the terminal is for the worker, which stops its runners itself
             )
         except OSError as error:
-            raise _crashed(f"the runner cannot be started: {error}") from error
+            raise crashed(f"the runner cannot be started: {error}") from error
         return cls(process, settings, place.folder if place else None)
 
     @property
@@ -130,14 +129,14 @@ class RunnerProcess:
         except asyncio.IncompleteReadError:
             raise await self._death() from None
         except TimeoutError:
-            raise _crashed(f"the runner said nothing for {self._settings.silence:g} s and was killed") from None
+            raise crashed(f"the runner said nothing for {self._settings.silence:g} s and was killed") from None
         except DecodeError:
-            raise _crashed("the runner sent a report that cannot be read") from None
+            raise crashed("the runner sent a report that cannot be read") from None
 
     async def _read(self) -> RunnerReport:
         size = int.from_bytes(await self._stdout.readexactly(_LENGTH), "big")
         if size > _LARGEST_REPORT:
-            raise _crashed(f"the runner announced a report of {size} bytes")
+            raise crashed(f"the runner announced a report of {size} bytes")
         return RunnerReport.FromString(await self._stdout.readexactly(size))
 
     async def _death(self) -> WorkerError:
@@ -146,10 +145,10 @@ class RunnerProcess:
             async with asyncio.timeout(self._settings.grace):
                 code = await self._process.wait()
         except TimeoutError:
-            return _crashed("the runner closed its pipes without a report")
+            return crashed("the runner closed its pipes without a report")
         if code >= 0:
-            return _crashed(f"the runner exited with code {code} without a report")
-        return _crashed(f"the runner was killed by {_signal_name(-code)}{_hint(-code)}")
+            return crashed(f"the runner exited with code {code} without a report")
+        return crashed(f"the runner was killed by {_signal_name(-code)}{_hint(-code)}")
 
     def _signal(self, number: signal.Signals) -> None:
         """To the whole process group: it leads one of its own."""
@@ -168,113 +167,6 @@ class RunnerProcess:
                     pass
                 await self._process.wait()
         return not self.alive
-
-
-class RunnerPool:
-    """Lends runners, with one started ahead: its imports are done by the time it is needed.
-
-    The next is started a while after one was taken: it would take the processor from the job that begins.
-    """
-
-    def __init__(
-        self,
-        settings: RunnerSettings,
-        place: Callable[[], RunnerPlace] | None = None,
-        *,
-        changed: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`place`: makes a new one for a runner; None: each learns from its order where it will work.
-
-        `changed` is called when `warm` may be another.
-        """
-        self._settings = settings
-        self._place = place
-        self._changed = changed
-        self._spare: asyncio.Task[RunnerProcess] | None = None
-        self._refill: asyncio.TimerHandle | None = None
-        self._taking = asyncio.Lock()
-        self._stopped = False
-
-    @property
-    def warm(self) -> int:
-        """Runners that are ready for a job that would come now."""
-        spare = self._spare
-        return int(spare is not None and spare.done() and not spare.exception() and spare.result().warm)
-
-    async def start(self) -> None:
-        """Start the first spare; returns without waiting for it."""
-        self._replenish()
-
-    @contextlib.asynccontextmanager
-    async def lend(self, *, ahead: bool = True) -> AsyncIterator[RunnerProcess]:
-        """A runner for one job; it is stopped at the end, however that comes. Its folder is the borrower's to remove.
-
-        Not `ahead`: one that learns from its order what it may reach, and has to be started first.
-        """
-        runner = await (self._take() if ahead else RunnerProcess.start(self._settings))
-        try:
-            yield runner
-        finally:
-            await to_the_end(runner.stop())
-
-    async def stop(self) -> None:
-        """Stop the spare. Those that are lent are stopped by their borrowers. Idempotent."""
-        self._stopped = True
-        if self._refill is not None:
-            self._refill.cancel()
-        spare, self._spare = self._spare, None
-        if spare is not None:
-            with contextlib.suppress(WorkerError):
-                await (await spare).stop()
-
-    async def _take(self) -> RunnerProcess:
-        async with self._taking:
-            runner = await self._from_spare()
-            if not runner.alive:
-                log.warning("the spare runner ended while it waited")
-                await self._bury(runner)
-                runner = await self._from_spare()
-            return runner
-
-    async def _from_spare(self) -> RunnerProcess:
-        spare = self._spare or self._replenish()
-        try:
-            runner = await asyncio.shield(spare)  # a borrower that is cancelled leaves the spare to the next
-        except WorkerError:
-            self._spare = None
-            raise
-        self._spare = None
-        if self._refill is not None:
-            self._refill.cancel()
-        self._refill = asyncio.get_running_loop().call_later(self._settings.refill_delay, self._refill_now)
-        return runner
-
-    def _refill_now(self) -> None:
-        if self._spare is None and not self._stopped:
-            try:
-                self._replenish()
-            except WorkerError as error:
-                log.warning("no runner is started ahead: %s", error.message)
-
-    async def _bury(self, runner: RunnerProcess) -> None:
-        await runner.stop()
-        if runner.folder is not None:
-            await asyncio.to_thread(shutil.rmtree, runner.folder, ignore_errors=True)
-
-    def _replenish(self) -> asyncio.Task[RunnerProcess]:
-        if self._stopped:
-            raise WorkerError("the worker stops", code=ErrorCode.RUNNER_CRASHED, retryable=True)
-        try:
-            place = self._place() if self._place else None
-        except OSError as error:
-            raise _crashed(f"there is no folder for a runner: {error}") from error
-        self._spare = asyncio.create_task(self._start(place), name="spare runner")
-        return self._spare
-
-    async def _start(self, place: RunnerPlace | None) -> RunnerProcess:
-        runner = await RunnerProcess.start(self._settings, place)
-        runner.when_ready(self._changed)
-        return runner
 
 
 async def to_the_end(stopping: Coroutine[None, None, None]) -> None:
@@ -300,7 +192,8 @@ def _retrieve(first: asyncio.Task[RunnerReport]) -> None:
         first.exception()
 
 
-def _crashed(message: str) -> WorkerError:
+def crashed(message: str) -> WorkerError:
+    """RUNNER_CRASHED, worth another try."""
     return WorkerError(message, code=ErrorCode.RUNNER_CRASHED, retryable=True)
 
 

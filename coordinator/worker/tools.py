@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from coordinator.child import RunnerPool
 from coordinator.inference.keeper import ModelKeeper
+from coordinator.runner_pool import RunnerPool
 from coordinator.settings import WorkerSettings
 from coordinator.worker.scratch import Scratch
 from coordinator.worker.transfer import Transfer

@@ -11,10 +11,10 @@ from typing import Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from coordinator.ahead import RunnerPlace
-from coordinator.child import RunnerPool
 from coordinator.disposition import Cancelled, Done, Interrupted
 from coordinator.inference.control import ModelControl
 from coordinator.inference.keeper import ModelKeeper
+from coordinator.runner_pool import RunnerPool
 from coordinator.settings import RunnerSettings, WorkerSettings
 from coordinator.worker.announcer import Announcer
 from coordinator.worker.controls import ControlWatch

@@ -11,7 +11,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from coordinator.child import RunnerPool, RunnerProcess
+from coordinator.child import RunnerProcess
+from coordinator.runner_pool import RunnerPool
 from coordinator.settings import RunnerSettings
 from framewire.errors import FramewireError
 from framewire.v1.job_pb2 import OutputSettings

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from coordinator.ahead import RunnerPlace
-from coordinator.child import RunnerPool, RunnerProcess
+from coordinator.child import RunnerProcess
+from coordinator.runner_pool import RunnerPool
 from coordinator.settings import RunnerSettings
 from framewire.environment import Environment
 from framewire.work.v1.work_pb2 import InferenceAddress

@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from worker_rig import SUCCEED, WITHIN, Rig, runs, story
 
-from coordinator.child import RunnerPool, RunnerProcess
+from coordinator.child import RunnerProcess
+from coordinator.runner_pool import RunnerPool
 from coordinator.worker import Worker
 from framewire.errors import ErrorCode, WorkerError
 from framewire.testing.bus import MemoryBus, MemoryDelivery
