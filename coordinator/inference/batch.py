@@ -133,14 +133,11 @@ class Batch:
             block.array((offset + data.size,))[offset:] = data
 
     def give_up(self) -> None:
-        """Triton may still read the one block and write into the other."""
-        self.inputs.retire()
-        if self.mask is not None:
-            self.mask.retire()
-        self.outputs.retire()
-        if self.carried is not None:
-            self.carried.before.retire()
-            self.carried.after.retire()
+        """Triton may still read some of the blocks and write into the others."""
+        carried = (self.carried.before, self.carried.after) if self.carried else ()
+        for block in (self.inputs, self.mask, self.outputs, *carried):
+            if block is not None:
+                block.retire()
 
 
 def _point(tensor: Any, block: MemoryBlock, offset: int, size: int) -> None:
