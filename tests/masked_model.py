@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+from model_folder import write_model
 from onnx import TensorProto, helper
 
 INVERT_MASKED = "invert_masked"
@@ -27,13 +28,10 @@ parameters { key: "description" value: { string_value: "Inverts what is masked."
 
 def write_invert_masked(repository: Path) -> None:
     """Put the model into a repository."""
-    folder = repository / INVERT_MASKED
-    (folder / "1").mkdir(parents=True)
-    (folder / "config.pbtxt").write_text(_CONFIG)
-    onnx.save(_graph(), folder / "1" / "model.onnx")
+    write_model(repository, _CONFIG, _graph())
 
 
-def _graph() -> onnx.ModelProto:
+def _graph() -> onnx.GraphProto:
     nodes = [
         helper.make_node("Cast", ["FRAMES_IN"], ["frames"], to=TensorProto.INT32),
         helper.make_node("Cast", ["MASK_IN"], ["mask"], to=TensorProto.INT32),
@@ -43,7 +41,7 @@ def _graph() -> onnx.ModelProto:
         helper.make_node("Cast", ["made"], ["FRAMES_OUT"], to=TensorProto.UINT8),
     ]
     shape = ["batch", "height", "width"]
-    graph = helper.make_graph(
+    return helper.make_graph(
         nodes,
         INVERT_MASKED,
         [
@@ -56,4 +54,3 @@ def _graph() -> onnx.ModelProto:
             helper.make_tensor("white", TensorProto.INT32, [], [255]),
         ],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+from model_folder import write_model
 from onnx import TensorProto, helper
 
 RUNNING_SUM = "running_sum"
@@ -29,13 +30,10 @@ parameters { key: "STATE_IN.shape" value: { string_value: "height,width,3" } }
 
 def write_running_sum(repository: Path) -> None:
     """Put the model into a repository."""
-    folder = repository / RUNNING_SUM
-    (folder / "1").mkdir(parents=True)
-    (folder / "config.pbtxt").write_text(_CONFIG)
-    onnx.save(_graph(), folder / "1" / "model.onnx")
+    write_model(repository, _CONFIG, _graph())
 
 
-def _graph() -> onnx.ModelProto:
+def _graph() -> onnx.GraphProto:
     nodes = [
         helper.make_node("Cast", ["FRAMES_IN"], ["frames"], to=TensorProto.FLOAT),
         helper.make_node("CumSum", ["frames", "first"], ["running"]),
@@ -45,7 +43,7 @@ def _graph() -> onnx.ModelProto:
         helper.make_node("Gather", ["within", "last"], ["STATE_OUT"], axis=0),
     ]
     frames, state = ["time", "height", "width", 3], ["height", "width", 3]
-    graph = helper.make_graph(
+    return helper.make_graph(
         nodes,
         RUNNING_SUM,
         [
@@ -62,4 +60,3 @@ def _graph() -> onnx.ModelProto:
             helper.make_tensor("levels", TensorProto.FLOAT, [], [256.0]),
         ],
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)

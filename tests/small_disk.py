@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 from servers import stop, wait_until
 
 
@@ -39,18 +40,20 @@ class SmallDisk:
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, *, megabytes: int) -> Iterator[SmallDisk | None]:
-    """A disk of this size over `folder`; None where the system allows no such thing."""
+def small_disk(place: Path, *, megabytes: int) -> Iterator[SmallDisk]:
+    """A disk of this size over a folder in `place`; skips the test where the system allows no such thing."""
     if not shutil.which("unshare") or not shutil.which("nsenter"):
-        yield None
-        return
-    ready = folder.parent / f"{folder.name}.ready"
+        pytest.skip("unshare and nsenter are not installed")
+    folder, ready = place / "disk", place / "disk.ready"
+    folder.mkdir()
     script = f"mount -t tmpfs -o size={megabytes}m tmpfs '{folder}' && touch '{ready}' && exec sleep infinity"
     holder = subprocess.Popen(
         ["unshare", "-Urm", "sh", "-c", script], stderr=subprocess.DEVNULL, start_new_session=True
     )
     try:
         wait_until(lambda: ready.exists() or holder.poll() is not None, "the small disk")
-        yield SmallDisk(folder, holder.pid) if ready.exists() else None
+        if not ready.exists():
+            pytest.skip("this system gives no mount namespaces to users")
+        yield SmallDisk(folder, holder.pid)
     finally:
         stop(holder)
